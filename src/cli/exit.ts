@@ -1,0 +1,20 @@
+/** Exit codes of every command (contract §1), and the error that carries one. */
+
+export const exitCode = {
+  good: 0,
+  /** The answer is no: a test failed, a check was denied. */
+  no: 1,
+  /** Bad usage, policy or input. */
+  badInput: 2,
+  couldNotRun: 3,
+} as const
+
+/** Ends a command with a message on standard error. */
+export class CommandError extends Error {
+  readonly code: number
+
+  constructor(message: string, code: number = exitCode.badInput) {
+    super(message)
+    this.code = code
+  }
+}

@@ -1,0 +1,96 @@
+/** `meshbind policy validate`: every problem of every file at once, each with its place and what to do. */
+
+import { styleText } from 'node:util'
+import { compilePolicy } from '../policy/compile.ts'
+import { maxPolicyLength } from '../policy/parse.ts'
+import { type Problem, pathText, renderProblem } from '../policy/problem.ts'
+import type { PolicyDocument } from '../policy/schema.ts'
+import { CommandError, exitCode } from './exit.ts'
+import { type PolicyFile, readPolicies } from './policy-file.ts'
+import { readBoundedFile, readBoundedInput } from './read-file.ts'
+
+const maxFileBytes = 4 * maxPolicyLength
+
+/** @returns the exit code: 0 if every file is valid (warnings allowed), 2 if one is not. */
+export async function validatePolicies(files: readonly string[], output: string): Promise<number> {
+  const reports = await Promise.all(files.map(inspect))
+  if (output === 'json')
+    process.stdout.write(`${JSON.stringify({ files: reports.map(asJson) }, null, 2)}\n`)
+  else process.stdout.write(`${reports.map(asText).join('\n')}\n`)
+  return reports.every(({ policies }) => policies.every(({ result }) => result.ok))
+    ? exitCode.good
+    : exitCode.badInput
+}
+
+interface Report {
+  readonly file: string
+  readonly source: string
+  readonly policies: readonly PolicyFile[]
+}
+
+async function inspect(file: string): Promise<Report> {
+  const bytes = await (file === '-'
+    ? readBoundedInput(maxFileBytes)
+    : readBoundedFile(file, maxFileBytes)
+  ).catch((error: Error) => {
+    throw new CommandError(error.message)
+  })
+  const source = bytes.toString('utf8')
+  return { file: file === '-' ? 'standard input' : file, source, policies: readPolicies(source) }
+}
+
+function problemsOf({ result }: PolicyFile): readonly Problem[] {
+  return result.ok ? result.warnings : result.problems
+}
+
+function asText({ file, source, policies }: Report): string {
+  return policies
+    .map((policy) => {
+      const problems = problemsOf(policy).map((problem) => renderProblem(problem, file, source))
+      const { result, text } = policy
+      const summary = result.ok
+        ? `${paint('green', 'valid')}  ${file}: ${describe(result.policy, text)}`
+        : `${paint('red', 'INVALID')}  ${file}: ${count(result.problems, 'error')}, ${count(result.problems, 'warning')}`
+      return [...problems, summary].join('\n')
+    })
+    .join('\n')
+}
+
+/** Name, revision, and what each route does, so that an operator sees what is going to be in force. */
+function describe(policy: PolicyDocument, text: string): string {
+  const { name, revision, routes } = compilePolicy(policy, text, (plan) => plan)
+  const width = Math.max(...routes.map((route) => route.name.length))
+  const lines = policy.spec.routes.map((route) => {
+    const needs =
+      route.require === 'none' ? 'unprotected' : `one of ${route.require.bindings.join(', ')}`
+    return `  ${route.name.padEnd(width)}  ${route.mode ?? policy.spec.mode ?? 'enforce'}  ${needs}`
+  })
+  return [`policy ${name}, revision ${revision}`, ...lines].join('\n')
+}
+
+function asJson({ file, policies }: Report): object {
+  return {
+    file,
+    policies: policies.map((policy) => ({
+      valid: policy.result.ok,
+      name: policy.result.ok ? policy.result.policy.metadata.name : null,
+      revision: policy.result.ok
+        ? compilePolicy(policy.result.policy, policy.text, (plan) => plan).revision
+        : null,
+      problems: problemsOf(policy).map(({ path, ...problem }) => ({
+        ...problem,
+        path: pathText(path),
+      })),
+    })),
+  }
+}
+
+function count(problems: readonly Problem[], severity: Problem['severity']): string {
+  const n = problems.filter((problem) => problem.severity === severity).length
+  return `${n} ${severity}${n === 1 ? '' : 's'}`
+}
+
+/** Colour only on a terminal, and never against NO_COLOR. */
+function paint(colour: 'green' | 'red', text: string): string {
+  return styleText(colour, text, { stream: process.stdout })
+}

@@ -1,0 +1,209 @@
+/** The command line: every command, flag and environment variable, with examples (contract §1, §3). */
+
+import { Command, Option } from 'commander'
+import { policyJsonSchema } from '../policy/schema.ts'
+import { CommandError } from './exit.ts'
+import { validatePolicies } from './policy-validate.ts'
+import { type ServeSettings, serve } from './serve.ts'
+import { decisionLogMode, listenAddress, milliseconds, positiveInteger } from './settings.ts'
+import { versionInfo } from './version.ts'
+
+/** Runs a command and hands its exit code to `exit`; usage errors throw commander's own error. */
+export function createProgram(exit: (code: number) => void): Command {
+  const program = new Command('meshbind')
+    .description(
+      'Envoy external authorization that allows a token only from the workload it is bound to.',
+    )
+    .exitOverride()
+    .showHelpAfterError('(meshbind --help shows the commands)')
+    .addHelpText(
+      'after',
+      examples('meshbind policy validate policy.yaml', 'meshbind serve --policy policy.yaml'),
+    )
+  program.addCommand(serveCommand(exit))
+  program.addCommand(policyCommand(exit))
+  program.addCommand(versionCommand())
+  return program
+}
+
+function examples(...lines: readonly string[]): string {
+  return `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}`
+}
+
+const outputOption = () =>
+  new Option('--output <format>', 'text for people, json for programs')
+    .choices(['text', 'json'])
+    .default('text')
+
+function serveCommand(exit: (code: number) => void): Command {
+  const option = (flags: string, environment: string, description: string) =>
+    new Option(flags, description).env(environment)
+  return new Command('serve')
+    .exitOverride()
+    .description(
+      'Answer Envoy’s authorization checks. Policy problems end the start with exit code 2.',
+    )
+    .addOption(
+      option(
+        '--policy <file>',
+        'MESHBIND_POLICY',
+        'the policy, or a ConfigMap manifest that holds it',
+      ).makeOptionMandatory(),
+    )
+    .addOption(
+      option(
+        '--listen <address...>',
+        'MESHBIND_LISTEN',
+        'host:port or unix:/path; repeatable',
+      ).default(['127.0.0.1:9191'], '127.0.0.1:9191'),
+    )
+    .addOption(
+      option(
+        '--tls-cert <file>',
+        'MESHBIND_TLS_CERT',
+        'serve TLS with this certificate chain (PEM); read again when it changes',
+      ),
+    )
+    .addOption(option('--tls-key <file>', 'MESHBIND_TLS_KEY', 'its private key (PEM)'))
+    .addOption(
+      option(
+        '--tls-client-ca <file>',
+        'MESHBIND_TLS_CLIENT_CA',
+        'demand client certificates that this bundle (PEM) verifies',
+      ),
+    )
+    .addOption(
+      option(
+        '--admin <address>',
+        'MESHBIND_ADMIN',
+        'host:port for /livez and /readyz, or off',
+      ).default('127.0.0.1:9464'),
+    )
+    .addOption(
+      option(
+        '--deadline <duration>',
+        'MESHBIND_DEADLINE',
+        'own budget for a check; Envoy’s timeout, less a margin, if shorter',
+      ).default('150ms'),
+    )
+    .addOption(
+      option(
+        '--max-in-flight <count>',
+        'MESHBIND_MAX_IN_FLIGHT',
+        'more checks than this at once are refused as overloaded',
+      ).default('1024'),
+    )
+    .addOption(
+      option('--log-level <level>', 'MESHBIND_LOG_LEVEL', 'of application messages')
+        .choices(['debug', 'info', 'warn', 'error'])
+        .default('info'),
+    )
+    .addOption(
+      option(
+        '--decision-log <mode>',
+        'MESHBIND_LOG_DECISIONS',
+        'all, deny, sample:N (denies and one allow in N) or off',
+      ).default('deny'),
+    )
+    .addOption(
+      option(
+        '--drain <duration>',
+        'MESHBIND_DRAIN',
+        'longest wait for checks in flight after SIGTERM',
+      ).default('10s'),
+    )
+    .addHelpText(
+      'after',
+      examples(
+        'meshbind serve --policy policy.yaml',
+        'meshbind serve --policy policy.yaml --listen unix:/run/meshbind/authz.sock --decision-log all',
+        'MESHBIND_POLICY=policy.yaml meshbind serve --admin off',
+      ),
+    )
+    .action(async (flags: ServeFlags) => exit(await serve(serveSettings(flags))))
+}
+
+interface ServeFlags {
+  readonly policy: string
+  /** A list from flags, one text (comma-separated) from the environment. */
+  readonly listen: readonly string[] | string
+  readonly tlsCert?: string
+  readonly tlsKey?: string
+  readonly tlsClientCa?: string
+  readonly admin: string
+  readonly deadline: string
+  readonly maxInFlight: string
+  readonly logLevel: ServeSettings['logLevel']
+  readonly decisionLog: string
+  readonly drain: string
+}
+
+function serveSettings(flags: ServeFlags): ServeSettings {
+  const listen = typeof flags.listen === 'string' ? flags.listen.split(',') : flags.listen
+  return {
+    policy: flags.policy,
+    listen: listen.map((address) => listenAddress('--listen', address)),
+    tls: tlsFiles(flags),
+    admin: flags.admin === 'off' ? undefined : listenAddress('--admin', flags.admin),
+    deadlineMs: milliseconds('--deadline', flags.deadline),
+    maxInFlight: positiveInteger('--max-in-flight', flags.maxInFlight),
+    logLevel: flags.logLevel,
+    decisionLog: decisionLogMode('--decision-log', flags.decisionLog),
+    drainMs: milliseconds('--drain', flags.drain),
+  }
+}
+
+function tlsFiles({ tlsCert, tlsKey, tlsClientCa }: ServeFlags): ServeSettings['tls'] {
+  if (tlsCert !== undefined && tlsKey !== undefined)
+    return { certificate: tlsCert, key: tlsKey, clientCa: tlsClientCa }
+  if (tlsCert === undefined && tlsKey === undefined && tlsClientCa === undefined) return undefined
+  throw new CommandError('--tls-cert and --tls-key go together; --tls-client-ca needs both')
+}
+
+function policyCommand(exit: (code: number) => void): Command {
+  const policy = new Command('policy')
+    .exitOverride()
+    .description('Work with policies before they are in force.')
+  policy
+    .command('validate')
+    .exitOverride()
+    .description(
+      'Show every problem with file:line:col and advice. Exit code 2 if there is an error.',
+    )
+    .argument('<file...>', 'a policy, a ConfigMap manifest, or - for standard input')
+    .addOption(outputOption())
+    .addHelpText(
+      'after',
+      examples(
+        'meshbind policy validate policy.yaml',
+        'kubectl get configmap meshbind -o yaml | meshbind policy validate -',
+      ),
+    )
+    .action(async (files: string[], { output }: { output: string }) =>
+      exit(await validatePolicies(files, output)),
+    )
+  policy
+    .command('schema')
+    .exitOverride()
+    .description('Print the JSON Schema of the policy language, for editors.')
+    .addHelpText('after', examples('meshbind policy schema > policy.schema.json'))
+    .action(() => {
+      process.stdout.write(`${JSON.stringify(policyJsonSchema(), null, 2)}\n`)
+    })
+  return policy
+}
+
+function versionCommand(): Command {
+  return new Command('version')
+    .exitOverride()
+    .description('Print version, commit and Node version.')
+    .addOption(outputOption())
+    .addHelpText('after', examples('meshbind version', 'meshbind version --output json'))
+    .action(({ output }: { output: string }) => {
+      const { version, commit, node } = versionInfo()
+      const text = `meshbind ${version} (commit ${commit}, Node ${node})`
+      process.stdout.write(
+        `${output === 'json' ? JSON.stringify({ version, commit, node }) : text}\n`,
+      )
+    })
+}

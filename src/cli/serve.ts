@@ -1,0 +1,176 @@
+/** `meshbind serve`: the ext_authz server, from its settings to its last answered check. */
+
+import { resolve } from 'node:path'
+import { performance } from 'node:perf_hooks'
+import { type AdminServer, startAdmin } from '../admin/server.ts'
+import { check } from '../check.ts'
+import { denyOutright } from '../decision/decision.ts'
+import { createCertificateReader } from '../evidence/certificate.ts'
+import { type DecisionLogMode, decisionLine, isLogged } from '../observe/decision-log.ts'
+import { createLog, describeError, type Log, type LogLevel } from '../observe/log.ts'
+import { maxPolicyLength } from '../policy/parse.ts'
+import { renderProblem } from '../policy/problem.ts'
+import { type AuthorizationServer, startServer, type TlsFiles } from '../wire/server.ts'
+import { CommandError, exitCode } from './exit.ts'
+import { type LivePolicy, startPolicy } from './live-policy.ts'
+import { readPolicies } from './policy-file.ts'
+import { readBoundedFile } from './read-file.ts'
+import { versionInfo } from './version.ts'
+
+export interface ServeSettings {
+  readonly policy: string
+  readonly listen: readonly string[]
+  readonly tls: TlsFiles | undefined
+  /** `host:port`, or undefined for none. */
+  readonly admin: string | undefined
+  readonly deadlineMs: number
+  readonly maxInFlight: number
+  readonly logLevel: LogLevel
+  readonly decisionLog: DecisionLogMode
+  readonly drainMs: number
+}
+
+const keySourcesTriedWithinMs = 10_000
+const nowSeconds = () => Math.floor(Date.now() / 1000)
+
+/** Serves until SIGTERM or SIGINT; returns the exit code. */
+export async function serve(settings: ServeSettings): Promise<number> {
+  const log = createLog(settings.logLevel)
+  const stopped = waitForSignal()
+  const live = await loadPolicy(settings.policy, log)
+  const { policy } = live
+  let ready = false
+
+  const server = await startServer({
+    addresses: settings.listen,
+    tls: settings.tls,
+    deadlineMs: settings.deadlineMs,
+    maxInFlight: settings.maxInFlight,
+    clock: { now: Date.now, monotonic: () => performance.now() },
+    decide: decideWith(live, () => ready),
+    onDecision: decisionWriter(log, settings.decisionLog),
+    onError: (error, decisionId) =>
+      log.app.error({ decision_id: decisionId, error: describeError(error) }, 'a check failed'),
+  }).catch(cannotRun)
+  const admin = await startAdminIfWanted(settings.admin, () => ({
+    ready,
+    waitingFor: ready ? [] : ['the first read of every key source'],
+    policy: { name: policy.name, revision: policy.revision },
+  }))
+  log.app.info(
+    {
+      ...versionInfo(),
+      listen: server.addresses,
+      admin: admin?.address ?? 'off',
+      policy: policy.name,
+      policy_revision: policy.revision,
+    },
+    'listening',
+  )
+
+  await Promise.race([keySourcesTried(live), stopped])
+  ready = true
+  server.setServing(true)
+  log.app.info({ policy_revision: policy.revision, routes: policy.routes.length }, 'ready')
+
+  const signal = await stopped
+  log.app.info({ signal, in_flight: server.inFlight(), limit_ms: settings.drainMs }, 'draining')
+  await stop(server, admin, live, settings.drainMs)
+  log.app.info({ decision_log_dropped: log.dropped() }, 'stopped')
+  log.flush()
+  return exitCode.good
+}
+
+async function loadPolicy(file: string, log: Log): Promise<LivePolicy> {
+  const bytes = await readBoundedFile(file, maxPolicyLength).catch((error: Error) => {
+    throw new CommandError(error.message)
+  })
+  const text = bytes.toString('utf8')
+  const [found, ...others] = readPolicies(text)
+  if (found === undefined || others.length > 0)
+    throw new CommandError(`${file}: holds more than one policy`)
+  const { result } = found
+  if (!result.ok) {
+    const problems = result.problems.map((problem) => renderProblem(problem, file, text))
+    throw new CommandError(
+      [...problems, `The policy is not valid; nothing was started.`].join('\n'),
+    )
+  }
+  for (const { message, advice, line } of result.warnings)
+    log.app.warn({ file: resolve(file), line, advice }, message)
+  return startPolicy(result.policy, {
+    file,
+    text: found.text,
+    clock: nowSeconds,
+    onFetch: (issuer, outcome, error) => {
+      if (outcome === 'ok') log.app.debug({ issuer }, 'keys read')
+      else
+        log.app.warn(
+          { issuer, result: outcome, error },
+          'keys could not be read; the last good ones stay for their time',
+        )
+    },
+  })
+}
+
+function decideWith(
+  { policy }: LivePolicy,
+  isReady: () => boolean,
+): Parameters<typeof startServer>[0]['decide'] {
+  const certificates = createCertificateReader()
+  return async (request) =>
+    isReady() ? check(request, policy, certificates, nowSeconds()) : denyOutright('not_ready')
+}
+
+function decisionWriter(
+  log: Log,
+  mode: DecisionLogMode,
+): Parameters<typeof startServer>[0]['onDecision'] {
+  let allows = 0
+  return (record) => {
+    const logged = isLogged(mode, record.decision, allows)
+    if (record.decision.verdict === 'allow') allows++
+    if (logged) log.writeLine(decisionLine(record))
+  }
+}
+
+async function startAdminIfWanted(
+  address: string | undefined,
+  readiness: Parameters<typeof startAdmin>[1],
+): Promise<AdminServer | undefined> {
+  return address === undefined ? undefined : startAdmin(address, readiness).catch(cannotRun)
+}
+
+async function keySourcesTried({ keySources }: LivePolicy): Promise<void> {
+  const tried = Promise.all([...keySources.values()].map((source) => source.tried))
+  let timer: NodeJS.Timeout | undefined
+  const limit = new Promise((resolve) => {
+    timer = setTimeout(resolve, keySourcesTriedWithinMs)
+  })
+  await Promise.race([tried, limit])
+  clearTimeout(timer)
+}
+
+async function stop(
+  server: AuthorizationServer,
+  admin: AdminServer | undefined,
+  live: LivePolicy,
+  drainMs: number,
+): Promise<void> {
+  await server.drain(drainMs)
+  admin?.close()
+  live.close()
+}
+
+function waitForSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal))
+  })
+}
+
+function cannotRun(error: unknown): never {
+  throw new CommandError(
+    error instanceof Error ? error.message : 'could not start',
+    exitCode.couldNotRun,
+  )
+}

@@ -1,0 +1,39 @@
+/** The values of flags and environment variables, read strictly: a typo ends the start, it is never guessed at. */
+
+import type { DecisionLogMode } from '../observe/decision-log.ts'
+import { isListenAddress } from '../wire/listen.ts'
+import { CommandError } from './exit.ts'
+
+const unitMs: { readonly [unit: string]: number } = { ms: 1, s: 1000, m: 60_000 }
+
+/** `150ms`, `10s`, `1m` in milliseconds. */
+export function milliseconds(flag: string, text: string): number {
+  const [, digits, unit] = /^([1-9]\d{0,5})(ms|s|m)$/.exec(text) ?? []
+  const factor = unit === undefined ? undefined : unitMs[unit]
+  if (digits === undefined || factor === undefined) {
+    throw new CommandError(`${flag}: \`${text}\` is no duration; write it like 150ms, 10s or 1m`)
+  }
+  return Number(digits) * factor
+}
+
+export function positiveInteger(flag: string, text: string): number {
+  if (!/^[1-9]\d{0,6}$/.test(text))
+    throw new CommandError(`${flag}: \`${text}\` is no positive whole number`)
+  return Number(text)
+}
+
+export function listenAddress(flag: string, text: string): string {
+  if (!isListenAddress(text)) {
+    throw new CommandError(
+      `${flag}: \`${text}\` is no address; write host:port (127.0.0.1:9191) or unix:/absolute/path`,
+    )
+  }
+  return text
+}
+
+export function decisionLogMode(flag: string, text: string): DecisionLogMode {
+  const every = /^sample:([1-9]\d{0,6})$/.exec(text)?.[1]
+  if (every !== undefined) return { kind: 'sample', every: Number(every) }
+  if (text === 'all' || text === 'deny' || text === 'off') return { kind: text }
+  throw new CommandError(`${flag}: \`${text}\` is none of all, deny, sample:N, off`)
+}

@@ -1,0 +1,104 @@
+/** A decision is one value: everything that Envoy, the log and the metrics are told is derived from it. */
+
+import type { Reason } from './reasons.ts'
+
+/**
+ * A stage that does not hand a proven value on returns a refusal. `detail` is for the decision log alone: fixed
+ * words and names from specifications, never a value that came with the request.
+ */
+export interface Refusal {
+  readonly refused: Reason
+  readonly detail: string
+}
+
+export function refuse(refused: Reason, detail = ''): Refusal {
+  return { refused, detail }
+}
+
+export function isRefusal(value: unknown): value is Refusal {
+  return typeof value === 'object' && value !== null && 'refused' in value
+}
+
+declare const grounds: unique symbol
+
+/**
+ * Why an allow is an allow. There are two kinds: a `Confirmed` (minted by confirmation/confirm.ts alone) and an
+ * `Unprotected` (minted by policy/compile.ts alone, where the operator wrote `require: none` or `unmatched: allow`).
+ * A check that was forgotten therefore does not compile.
+ */
+export interface Grounds {
+  readonly [grounds]: 'confirmed' | 'unprotected'
+}
+
+export type Mode = 'enforce'
+
+/** What was found on the way, for the log and the metadata. Every field is absent until it has been established. */
+export interface Findings {
+  route?: string
+  presenter?: {
+    readonly spiffeId: string
+    readonly certificate: { readonly x5tS256: string } | undefined
+    readonly evidence: string
+  }
+  token?: {
+    /** The issuer's name in the policy. */
+    readonly issuer: string
+    readonly subject: string
+    readonly tokenId: string | undefined
+    readonly keyId: string | undefined
+    /** `cnf` as it came; the log shows the names of its members and nothing more. */
+    readonly confirmation: unknown
+    /** Unix seconds. */
+    readonly issuedAt: number
+    readonly expiresAt: number
+  }
+  /** The confirmation method that was satisfied; `none` on an unprotected route. */
+  method?: string
+  /** Whether the token's signature had been verified before. */
+  cache?: 'hit' | 'miss'
+}
+
+/** How a refused client may authenticate: set by the route, used by the challenge. */
+export interface ChallengeContext {
+  readonly realm: string
+  readonly scopes: readonly string[]
+}
+
+interface DecisionBase {
+  readonly mode: Mode
+  readonly enforced: boolean
+  readonly policyRevision: string
+  readonly findings: Findings
+}
+
+export interface Allow extends DecisionBase {
+  readonly verdict: 'allow'
+  readonly grounds: Grounds
+  /** Headers to set on the request to the upstream, overwriting what the client sent. */
+  readonly setHeaders: readonly (readonly [name: string, value: string])[]
+  /** Headers to take off the request to the upstream. */
+  readonly removeHeaders: readonly string[]
+}
+
+export interface Deny extends DecisionBase {
+  readonly verdict: 'deny'
+  readonly reason: Reason
+  readonly detail: string
+  readonly challenge: ChallengeContext
+}
+
+export type Decision = Allow | Deny
+
+/** A refusal before any policy was read: malformed question, overload, deadline, internal error, not ready. */
+export function denyOutright(reason: Reason, detail = ''): Deny {
+  return {
+    verdict: 'deny',
+    reason,
+    detail,
+    challenge: { realm: 'meshbind', scopes: [] },
+    mode: 'enforce',
+    enforced: true,
+    policyRevision: '',
+    findings: {},
+  }
+}

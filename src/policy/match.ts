@@ -1,0 +1,79 @@
+/** Which route takes a request: the first that matches decides. Paths are judged before any route is looked at. */
+
+import { type Refusal, refuse } from '../decision/decision.ts'
+import type { Request } from '../request.ts'
+import { canonicalHost, hostMatches } from './host.ts'
+import { canonicalPath } from './path.ts'
+import type { RouteDocument } from './schema.ts'
+
+/** A route's `match`, compiled. An absent part matches everything. */
+export interface RouteMatch {
+  readonly hosts: Matcher | undefined
+  readonly methods: ReadonlySet<string> | undefined
+  readonly paths: Matcher | undefined
+  readonly context: readonly (readonly [name: string, value: string])[]
+}
+
+interface Matcher {
+  readonly exact: ReadonlySet<string>
+  readonly open: readonly string[]
+}
+
+/** @returns undefined where no route matches. */
+export function matchRoute<R extends RouteMatch>(
+  routes: readonly R[],
+  request: Request,
+): R | undefined | Refusal {
+  const host = canonicalHost(request.host)
+  if (host === undefined) return refuse('request_malformed', 'host')
+  // The rule is in force if any route could serve the host. Every mode that exists enforces (policy.md, Paths and hosts).
+  const serving = routes.some((route) => servesHost(route, host))
+  const path = serving ? canonicalPath(request.path) : ''
+  if (path === undefined) return refuse('path_not_canonical')
+  return routes.find(
+    (route) =>
+      servesHost(route, host) &&
+      (route.methods?.has(request.method) ?? true) &&
+      servesPath(route, path) &&
+      route.context.every(([name, value]) => request.context.get(name) === value),
+  )
+}
+
+export function compileMatch(match: NonNullable<RouteDocument['match']>): RouteMatch {
+  return {
+    hosts: match.hosts && split(match.hosts, (host) => host.startsWith('*.')),
+    methods: match.methods && new Set(match.methods),
+    paths: match.paths && compilePaths(match.paths),
+    context: Object.entries(match.context ?? {}),
+  }
+}
+
+/** Paths compare decoded, as `canonicalPath` gives them: `/v1/*` is kept as the prefix `/v1/`. */
+function compilePaths(paths: readonly string[]): Matcher {
+  const { exact, open } = split(paths, (path) => path.endsWith('/*'))
+  const decode = (path: string) => canonicalPath(path) ?? path
+  return {
+    exact: new Set([...exact].map(decode)),
+    open: open.map((path) => decode(path.slice(0, -1))),
+  }
+}
+
+function split(items: readonly string[], isOpen: (item: string) => boolean): Matcher {
+  return { exact: new Set(items.filter((item) => !isOpen(item))), open: items.filter(isOpen) }
+}
+
+function servesHost({ hosts }: RouteMatch, host: string): boolean {
+  return (
+    hosts === undefined ||
+    hosts.exact.has(host) ||
+    hosts.open.some((pattern) => hostMatches(pattern, host))
+  )
+}
+
+function servesPath({ paths }: RouteMatch, path: string): boolean {
+  return (
+    paths === undefined ||
+    paths.exact.has(path) ||
+    paths.open.some((prefix) => path.startsWith(prefix))
+  )
+}

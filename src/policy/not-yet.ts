@@ -1,0 +1,57 @@
+/** The parts of the policy language whose feature is not in this version: refused by name, never silently ignored. */
+
+import { error, type Unplaced } from './problem.ts'
+import type { PeerDocument, RouteDocument } from './schema.ts'
+import { plannedBindings } from './schema.ts'
+
+const advice =
+  'The language has it, this version of meshbind cannot do it yet. Remove it, or wait for the release that names it in the changelog.'
+
+function notYet(path: Unplaced['path'], what: string): Unplaced {
+  return { ...error(path, `${what} is not in this version`, advice), at: 'key' }
+}
+
+function present(base: Unplaced['path'], object: object, names: readonly string[]): Unplaced[] {
+  return names
+    .filter((name) => Object.hasOwn(object, name))
+    .map((name) => notYet([...base, name], `\`${name}\``))
+}
+
+export function notYetInSpec(spec: object): Unplaced[] {
+  const problems = present(['spec'], spec, ['revocation', 'dpop', 'wimse'])
+  return 'mode' in spec && spec.mode !== 'enforce'
+    ? [...problems, notYet(['spec', 'mode'], `mode ${spec.mode}`)]
+    : problems
+}
+
+export function notYetInPeer(peer: PeerDocument): Unplaced[] {
+  const base = ['spec', 'peer']
+  const evidence = peer.evidence ?? []
+  return [
+    ...present(base, peer, ['forwarders', 'maxForwards', 'trustBundles']),
+    ...evidence.flatMap((source, i) =>
+      source === 'xfcc' || source === 'waypoint'
+        ? [notYet([...base, 'evidence', i], `evidence ${source}`)]
+        : [],
+    ),
+  ]
+}
+
+export function notYetInRoute(index: number, route: RouteDocument): Unplaced[] {
+  const base = ['spec', 'routes', index]
+  const problems =
+    route.mode === undefined || route.mode === 'enforce'
+      ? []
+      : [notYet([...base, 'mode'], `mode ${route.mode}`)]
+  if (route.require === 'none') return problems
+  const planned = new Set<string>(plannedBindings)
+  return [
+    ...problems,
+    ...present([...base, 'require'], route.require, ['unbound', 'rotation', 'delegation', 'dpop']),
+    ...route.require.bindings.flatMap((binding, i) =>
+      planned.has(binding)
+        ? [notYet([...base, 'require', 'bindings', i], `binding ${binding}`)]
+        : [],
+    ),
+  ]
+}

@@ -1,0 +1,155 @@
+/** The registered claims that are judged: read once into facts, compared with the clock on every request (RFC 7519 §4.1). */
+
+import { type Refusal, refuse } from '../decision/decision.ts'
+import { isJsonObject, type JsonObject, member } from './strict-json.ts'
+
+/** Where an issuer's tokens carry the workload's SPIFFE ID: a claim, or Kubernetes ServiceAccount claims. */
+export type IdentitySource = { readonly claim: string } | { readonly kubernetes: string }
+
+/** What a token says, typed and bounded: true of its text for ever. All times are Unix seconds. */
+export interface TokenClaims {
+  readonly subject: string
+  readonly audiences: readonly string[]
+  readonly expiresAt: number
+  readonly issuedAt: number
+  readonly notBefore: number | undefined
+  readonly tokenId: string | undefined
+  /** `scope` split at single spaces (RFC 6749 §3.3); empty if it is absent or of another form. */
+  readonly scopes: ReadonlySet<string>
+  /** `cnf` as it came (RFC 7800 §3.1); confirmation/ judges it. */
+  readonly confirmation: unknown
+  /** The text that claims to be the workload's SPIFFE ID; equality with a presenter's parsed ID makes it one. */
+  readonly identity: string | undefined
+  /** The token has `act` (RFC 8693 §4.1). */
+  readonly delegated: boolean
+  /** All of it, for the claims that a route requires. */
+  readonly all: JsonObject
+}
+
+export interface TimeRules {
+  readonly clockSkewSeconds: number
+  readonly maxAgeSeconds: number
+}
+
+const maxTextLength = 2048
+const maxAudiences = 64
+
+export function readClaims(
+  claims: JsonObject,
+  identity: IdentitySource | undefined,
+): TokenClaims | Refusal {
+  const subject = text(claims, 'sub')
+  if (subject === undefined) return invalid('sub')
+  const audiences = readAudiences(member(claims, 'aud'))
+  if (audiences === undefined) return invalid('aud')
+  const expiresAt = time(claims, 'exp')
+  if (typeof expiresAt !== 'number') return invalid('exp')
+  const issuedAt = time(claims, 'iat')
+  if (typeof issuedAt !== 'number') return invalid('iat')
+  const notBefore = time(claims, 'nbf')
+  if (notBefore === null) return invalid('nbf')
+  if (issuedAt > expiresAt || (notBefore ?? 0) > expiresAt) return invalid('iat or nbf after exp')
+  const tokenId = text(claims, 'jti')
+  if (Object.hasOwn(claims, 'jti') && tokenId === undefined) return invalid('jti')
+  return {
+    subject,
+    audiences,
+    expiresAt,
+    issuedAt,
+    notBefore,
+    tokenId,
+    scopes: readScopes(member(claims, 'scope')),
+    confirmation: member(claims, 'cnf'),
+    identity: identity === undefined ? undefined : readIdentity(claims, subject, identity),
+    delegated: Object.hasOwn(claims, 'act'),
+    all: claims,
+  }
+}
+
+/**
+ * What time does to a token, judged on every request. A token without `exp` or `iat` does not get here: without
+ * `iat` its lifetime could not be known.
+ *
+ * @param now Unix seconds.
+ */
+export function judgeTime(
+  claims: TokenClaims,
+  rules: TimeRules,
+  maxLifetimeSeconds: number,
+  now: number,
+): Refusal | undefined {
+  const skew = rules.clockSkewSeconds
+  if (now >= claims.expiresAt + skew) return refuse('token_expired')
+  if (claims.notBefore !== undefined && claims.notBefore > now + skew) {
+    return refuse('token_not_yet_valid', 'nbf')
+  }
+  if (claims.issuedAt > now + skew) return refuse('token_not_yet_valid', 'iat')
+  if (claims.expiresAt - claims.issuedAt > maxLifetimeSeconds)
+    return refuse('token_lifetime_exceeded')
+  if (now - claims.issuedAt > rules.maxAgeSeconds + skew) return refuse('token_too_old')
+  return undefined
+}
+
+/** RFC 7519 §4.1.3: one string or an array of them. */
+function readAudiences(value: unknown): readonly string[] | undefined {
+  const list = Array.isArray(value) ? value : [value]
+  return list.length > 0 && list.length <= maxAudiences && list.every(isText) ? list : undefined
+}
+
+/** RFC 6749 §3.3: scope-token *( SP scope-token ). Another form grants nothing rather than something guessed. */
+const scopeGrammar = /^[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*$/
+
+function readScopes(value: unknown): ReadonlySet<string> {
+  return new Set(typeof value === 'string' && scopeGrammar.test(value) ? value.split(' ') : [])
+}
+
+function readIdentity(
+  claims: JsonObject,
+  subject: string,
+  source: IdentitySource,
+): string | undefined {
+  if ('claim' in source) {
+    const value = member(claims, source.claim)
+    return typeof value === 'string' && value.startsWith('spiffe://') ? value : undefined
+  }
+  return serviceAccountId(claims, subject, source.kubernetes)
+}
+
+/**
+ * A Kubernetes ServiceAccount token's identity in Istio's form, `spiffe://<td>/ns/<ns>/sa/<sa>`. `sub` and the
+ * `kubernetes.io` claims must tell the same story (kubernetes/pkg/serviceaccount/claims.go).
+ */
+function serviceAccountId(
+  claims: JsonObject,
+  subject: string,
+  trustDomain: string,
+): string | undefined {
+  const kubernetes = member(claims, 'kubernetes.io')
+  if (!isJsonObject(kubernetes)) return undefined
+  const account = member(kubernetes, 'serviceaccount')
+  if (!isJsonObject(account)) return undefined
+  const namespace = text(kubernetes, 'namespace')
+  const name = text(account, 'name')
+  if (subject !== `system:serviceaccount:${namespace}:${name}`) return undefined
+  return `spiffe://${trustDomain}/ns/${namespace}/sa/${name}`
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value.length > 0 && value.length <= maxTextLength
+}
+
+function text(object: JsonObject, name: string): string | undefined {
+  const value = member(object, name)
+  return isText(value) ? value : undefined
+}
+
+/** Strict JSON has made every number a safe integer already; null is anything else than a positive one. */
+function time(object: JsonObject, name: string): number | null | undefined {
+  const value = member(object, name)
+  if (value === undefined) return undefined
+  return typeof value === 'number' && value > 0 ? value : null
+}
+
+function invalid(detail: string): Refusal {
+  return refuse('claim_invalid', detail)
+}

@@ -1,0 +1,103 @@
+/** A JWK Set as verification keys (RFC 7517 §5): what cannot be a signature key of the issuer is left out, never guessed at. */
+
+import { type CryptoKey, importJWK } from 'jose'
+import { type Algorithm, fitsAlgorithm } from './algorithms.ts'
+import { decodeBase64url } from './base64url.ts'
+import { hasRocaFingerprint } from './roca.ts'
+import { isJsonObject, type JsonObject, member, parseStrictJson } from './strict-json.ts'
+
+/** One public key for one algorithm. Its object identity stands for "this key is still in the set". */
+export interface VerificationKey {
+  readonly keyId: string | undefined
+  readonly algorithm: Algorithm
+  readonly key: CryptoKey
+  /** The JWK's own text: equal text after a refetch keeps the object, and with it the tokens it has verified. */
+  readonly jwkText: string
+}
+
+const maxKeys = 100
+const minRsaBits = 2048
+
+/**
+ * The set's keys, one per fitting algorithm, or undefined if the document is no JWK Set or holds no usable key: a
+ * source that suddenly has nothing to offer counts as failed, so that the last good keys stay for their time.
+ */
+export async function importKeySet(
+  bytes: Uint8Array,
+  algorithms: readonly Algorithm[],
+  previous: readonly VerificationKey[] = [],
+): Promise<readonly VerificationKey[] | undefined> {
+  const document = parseStrictJson(bytes)
+  const jwks = document === undefined ? undefined : member(document, 'keys')
+  if (!Array.isArray(jwks) || jwks.length > maxKeys) return undefined
+  const keys: VerificationKey[] = []
+  for (const jwk of jwks.filter(isJsonObject).filter(isSignatureKey)) {
+    for (const algorithm of algorithms.filter((name) => fitsAlgorithm(jwk, name))) {
+      const key = await importKey(jwk, algorithm, previous)
+      if (key !== undefined) keys.push(key)
+    }
+  }
+  return keys.length > 0 ? keys : undefined
+}
+
+/**
+ * The one key for a token's header, or undefined. Without `kid` the set must hold a single key for the algorithm;
+ * a `kid` that two keys share names neither.
+ */
+export function selectKey(
+  keys: readonly VerificationKey[],
+  keyId: string | undefined,
+  algorithm: string,
+): VerificationKey | undefined {
+  const fitting = keys.filter(
+    (key) => key.algorithm === algorithm && (keyId === undefined || key.keyId === keyId),
+  )
+  return fitting.length === 1 ? fitting[0] : undefined
+}
+
+async function importKey(
+  jwk: JsonObject,
+  algorithm: Algorithm,
+  previous: readonly VerificationKey[],
+): Promise<VerificationKey | undefined> {
+  const jwkText = JSON.stringify(jwk)
+  const known = previous.find((key) => key.jwkText === jwkText && key.algorithm === algorithm)
+  if (known !== undefined) return known
+  const keyId = member(jwk, 'kid')
+  if (keyId !== undefined && typeof keyId !== 'string') return undefined
+  try {
+    const key = await importJWK({ ...jwk, alg: algorithm, ext: true }, algorithm)
+    return key instanceof Uint8Array ? undefined : { keyId, algorithm, key, jwkText }
+  } catch {
+    return undefined // a point off its curve, a broken modulus: the runtime's own import refuses it
+  }
+}
+
+/** RFC 7517 §4.2, §4.3; RFC 8725 §3.5. Symmetric and private keys have no place in a public set. */
+function isSignatureKey(jwk: JsonObject): boolean {
+  const use = member(jwk, 'use')
+  const operations = member(jwk, 'key_ops')
+  if (use !== undefined && use !== 'sig') return false
+  if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify')))
+    return false
+  if (member(jwk, 'kty') === 'oct' || Object.hasOwn(jwk, 'd') || Object.hasOwn(jwk, 'k'))
+    return false
+  return member(jwk, 'kty') !== 'RSA' || isSoundRsa(jwk)
+}
+
+/** At least 2048 bits (RFC 7518 §3.3), an odd exponent above 2^16 (FIPS 186-5 §A.1.1), and no ROCA modulus. */
+function isSoundRsa(jwk: JsonObject): boolean {
+  const modulus = unsigned(member(jwk, 'n'))
+  const exponent = unsigned(member(jwk, 'e'))
+  if (modulus === undefined || exponent === undefined) return false
+  if (modulus >> BigInt(minRsaBits - 1) === 0n) return false
+  if (exponent < 65537n || exponent % 2n === 0n) return false
+  return !hasRocaFingerprint(modulus)
+}
+
+function unsigned(value: unknown): bigint | undefined {
+  const bytes = typeof value === 'string' ? decodeBase64url(value) : undefined
+  return bytes === undefined || bytes.length === 0
+    ? undefined
+    : BigInt(`0x${bytes.toString('hex')}`)
+}

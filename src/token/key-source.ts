@@ -1,0 +1,109 @@
+/** Keeps one issuer's keys fresh in the background, so that no check ever waits for a key server. */
+
+import type { Algorithm } from './algorithms.ts'
+import { importKeySet, selectKey, type VerificationKey } from './key-set.ts'
+
+/** What a source gave: the bytes of a JWK Set, and how long it may be kept (HTTP `max-age`), if it said so. */
+export interface KeyDocument {
+  readonly bytes: Uint8Array
+  readonly maxAgeSeconds?: number | undefined
+}
+
+export type KeyFetchResult = 'ok' | 'unusable' | 'failed'
+
+export interface KeySourceOptions {
+  /** Reads the document once; throws if it cannot be had. Bounded in time and size by its maker. */
+  readonly load: () => Promise<KeyDocument>
+  readonly algorithms: readonly Algorithm[]
+  /** Unix seconds. */
+  readonly clock: () => number
+  /** Seconds between reads where the document does not say; 300 for a URL, 3 for a file. */
+  readonly refreshSeconds: number
+  /** Told of each read; `error` holds no secret and no content of the document. */
+  readonly onFetch?: (result: KeyFetchResult, error?: string) => void
+}
+
+export interface KeySource {
+  /** The first read has ended, well or badly. */
+  readonly tried: Promise<void>
+  /** The key for a token's header; `unknown` starts a read unless one was made within the cooldown. */
+  find(keyId: string | undefined, algorithm: string): VerificationKey | 'unknown' | 'unavailable'
+  /** Whether a key that verified a token earlier is still in force. */
+  isCurrent(key: VerificationKey): boolean
+  /** Reads now, or joins the read that is under way. */
+  refresh(): Promise<void>
+  /** Ends the background reads. */
+  close(): void
+}
+
+/** Last good keys serve this long while their source fails; then `unavailable`. */
+export const maxStaleSeconds = 3600
+/** At most one read per this many seconds because of an unknown `kid`, whatever the read brought. */
+export const unknownKeyCooldownSeconds = 10
+const retrySeconds = 10
+const minRefreshSeconds = 60
+const maxRefreshSeconds = 600
+
+export function createKeySource(options: KeySourceOptions): KeySource {
+  let keys: readonly VerificationKey[] = []
+  let goodAt = Number.NEGATIVE_INFINITY
+  let triedAt = Number.NEGATIVE_INFINITY
+  let underWay: Promise<void> | undefined
+  let timer: NodeJS.Timeout | undefined
+  let closed = false
+
+  const isStale = () => options.clock() - goodAt > maxStaleSeconds
+
+  async function read(): Promise<void> {
+    triedAt = options.clock()
+    let nextSeconds = Math.min(retrySeconds, options.refreshSeconds)
+    try {
+      const document = await options.load()
+      const fresh = await importKeySet(document.bytes, options.algorithms, keys)
+      if (fresh === undefined) {
+        options.onFetch?.('unusable', 'not a JWK Set with at least one usable key')
+      } else {
+        keys = fresh
+        goodAt = options.clock()
+        nextSeconds = refreshAfter(document, options.refreshSeconds)
+        options.onFetch?.('ok')
+      }
+    } catch (error) {
+      options.onFetch?.('failed', error instanceof Error ? error.message : 'unknown error')
+    }
+    if (!closed) timer = setTimeout(refresh, nextSeconds * 1000).unref()
+  }
+
+  function refresh(): Promise<void> {
+    if (underWay === undefined) {
+      clearTimeout(timer)
+      underWay = read().finally(() => {
+        underWay = undefined
+      })
+    }
+    return underWay
+  }
+
+  return {
+    tried: refresh(),
+    find(keyId, algorithm) {
+      if (isStale()) return 'unavailable'
+      const key = selectKey(keys, keyId, algorithm)
+      if (key !== undefined) return key
+      if (options.clock() - triedAt >= unknownKeyCooldownSeconds) void refresh()
+      return 'unknown'
+    },
+    isCurrent: (key) => keys.includes(key) && !isStale(),
+    refresh,
+    close() {
+      closed = true
+      clearTimeout(timer)
+    },
+  }
+}
+
+/** A server's `max-age` is taken within bounds: neither a busy loop nor a key that can never be withdrawn. */
+function refreshAfter(document: KeyDocument, refreshSeconds: number): number {
+  if (document.maxAgeSeconds === undefined) return refreshSeconds
+  return Math.min(Math.max(document.maxAgeSeconds, minRefreshSeconds), maxRefreshSeconds)
+}

@@ -1,0 +1,77 @@
+/** JSON as a token may carry it: RFC 8259 with no duplicate keys, bounded depth and nothing that two readers read differently. */
+
+export type JsonObject = { readonly [name: string]: unknown }
+
+const maxDepth = 16
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/**
+ * One JSON object from UTF-8 bytes, or undefined. `JSON.parse` decides the grammar; what it lets through is refused
+ * here: duplicate keys (also when escaped differently), depth over 16, numbers that are no safe integers (`1e400`
+ * reads as Infinity and would never expire), lone surrogates. A BOM is no JSON.
+ *
+ * A member called `__proto__` stays an ordinary member; read members with `member`, never with a plain index.
+ */
+export function parseStrictJson(bytes: Uint8Array): JsonObject | undefined {
+  let text: string
+  let value: unknown
+  try {
+    text = utf8.decode(bytes)
+    value = JSON.parse(text)
+  } catch {
+    return undefined
+  }
+  if (!isJsonObject(value) || !hasUniqueKeys(text) || !isPortable(value)) return undefined
+  return value
+}
+
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** An own member, or undefined: `constructor` and its like are never inherited. */
+export function member(object: JsonObject, name: string): unknown {
+  return Object.hasOwn(object, name) ? object[name] : undefined
+}
+
+/** Walks text that `JSON.parse` has accepted, so only strings and brackets matter. */
+function hasUniqueKeys(text: string): boolean {
+  const open: (Set<string> | undefined)[] = []
+  let expectKey = false
+  for (let i = 0; i < text.length; i++) {
+    const char = text[i]
+    if (char === '{' || char === '[') {
+      expectKey = char === '{'
+      if (open.push(expectKey ? new Set() : undefined) > maxDepth) return false
+    } else if (char === '}' || char === ']') {
+      open.pop()
+      expectKey = false
+    } else if (char === ',') {
+      expectKey = open.at(-1) !== undefined
+    } else if (char === '"') {
+      const end = endOfString(text, i)
+      if (expectKey) {
+        const key = JSON.parse(text.slice(i, end + 1))
+        const keys = open.at(-1)
+        if (keys === undefined || keys.has(key)) return false
+        keys.add(key)
+        expectKey = false
+      }
+      i = end
+    }
+  }
+  return true
+}
+
+function endOfString(text: string, start: number): number {
+  let i = start + 1
+  while (text[i] !== '"') i += text[i] === '\\' ? 2 : 1
+  return i
+}
+
+function isPortable(value: unknown): boolean {
+  if (typeof value === 'number') return Number.isSafeInteger(value)
+  if (typeof value === 'string') return value.isWellFormed()
+  if (typeof value !== 'object' || value === null) return true
+  return Object.entries(value).every(([key, item]) => key.isWellFormed() && isPortable(item))
+}

@@ -1,0 +1,169 @@
+/** From a token's text to a `VerifiedToken`: signature and claims are remembered as facts, time and audience are judged anew. */
+
+import { compactVerify, errors } from 'jose'
+import { LRUCache } from 'lru-cache'
+import { isRefusal, type Refusal, refuse } from '../decision/decision.ts'
+import type { Algorithm } from './algorithms.ts'
+import { type IdentitySource, judgeTime, readClaims, type TokenClaims } from './claims.ts'
+import { normaliseType, readJws, type UnverifiedJws } from './jws.ts'
+import type { VerificationKey } from './key-set.ts'
+import type { KeySource } from './key-source.ts'
+import { member } from './strict-json.ts'
+
+declare const verified: unique symbol
+
+interface SignedToken extends TokenClaims {
+  /** The issuer's name in the policy. */
+  readonly issuer: string
+  readonly keyId: string | undefined
+}
+
+/** A token whose signature, issuer, type, times and audience hold. Only `verifyToken` makes one. */
+export interface VerifiedToken extends SignedToken {
+  readonly [verified]: true
+}
+
+export interface IssuerSettings {
+  /** Name in the policy. */
+  readonly name: string
+  /** Exact `iss`. */
+  readonly issuer: string
+  readonly algorithms: readonly Algorithm[]
+  /** JOSE `typ` values that are taken; `absent` stands for a header without one. */
+  readonly types: readonly string[]
+  readonly identity: IdentitySource | undefined
+}
+
+/** One issuer with its keys and the facts that they have verified. */
+export interface TokenIssuer {
+  readonly name: string
+  readonly issuer: string
+  /** Facts of a text seen before, unless its key has gone since. */
+  recall(text: string): TokenFacts | undefined
+  /** Facts of a text whose `iss` is this issuer's; concurrent calls for one text share one verification. */
+  verify(text: string, jws: UnverifiedJws): Promise<TokenFacts | Refusal>
+}
+
+/** True until the key goes: this text carries these claims under this key's signature. */
+export interface TokenFacts {
+  readonly token: SignedToken
+  readonly key: VerificationKey
+}
+
+/** What a route asks of any token, and of the tokens of each of its issuers (by name). */
+export interface TokenRules {
+  readonly clockSkewSeconds: number
+  readonly maxAgeSeconds: number
+  readonly perIssuer: ReadonlyMap<
+    string,
+    { readonly audiences: ReadonlySet<string>; readonly maxLifetimeSeconds: number }
+  >
+}
+
+const maxFactsBytes = 64 * 1024 * 1024
+const factOverheadBytes = 2 * 1024
+const maxRejected = 1024
+
+/**
+ * @param issuers Those that the route takes; the token's `iss` chooses among them and nothing else does.
+ * @param now Unix seconds.
+ */
+export async function verifyToken(
+  text: string,
+  issuers: readonly TokenIssuer[],
+  rules: TokenRules,
+  now: number,
+): Promise<{ token: VerifiedToken; cache: 'hit' | 'miss' } | Refusal> {
+  const known = recall(text, issuers)
+  const facts = known ?? (await verifyText(text, issuers))
+  if (isRefusal(facts)) return facts
+  const { token } = facts
+  const limits = rules.perIssuer.get(token.issuer)
+  if (limits === undefined) return refuse('issuer_unknown')
+  const refusal =
+    judgeTime(token, rules, limits.maxLifetimeSeconds, now) ??
+    judgeAudience(token.audiences, limits.audiences)
+  if (refusal !== undefined) return refusal
+  return { token: token as VerifiedToken, cache: known === undefined ? 'miss' : 'hit' }
+}
+
+function recall(text: string, issuers: readonly TokenIssuer[]): TokenFacts | undefined {
+  for (const issuer of issuers) {
+    const facts = issuer.recall(text)
+    if (facts !== undefined) return facts
+  }
+  return undefined
+}
+
+async function verifyText(
+  text: string,
+  issuers: readonly TokenIssuer[],
+): Promise<TokenFacts | Refusal> {
+  const jws = readJws(text)
+  if (isRefusal(jws)) return jws
+  const iss = member(jws.claims, 'iss')
+  if (typeof iss !== 'string') return refuse('claim_invalid', 'iss')
+  const issuer = issuers.find((candidate) => candidate.issuer === iss)
+  return issuer === undefined ? refuse('issuer_unknown') : issuer.verify(text, jws)
+}
+
+function judgeAudience(
+  audiences: readonly string[],
+  wanted: ReadonlySet<string>,
+): Refusal | undefined {
+  return audiences.some((audience) => wanted.has(audience))
+    ? undefined
+    : refuse('audience_mismatch')
+}
+
+/** An issuer with caches of its own, so that no fact of one issuer can be found under another. */
+export function createTokenIssuer(settings: IssuerSettings, keys: KeySource): TokenIssuer {
+  const algorithms = new Set<string>(settings.algorithms)
+  const types = new Set(settings.types.map(normaliseType))
+  const facts = new LRUCache<string, TokenFacts>({
+    maxSize: maxFactsBytes,
+    sizeCalculation: (_facts, text) => text.length + factOverheadBytes,
+  })
+  /** Texts whose signature a key has refused, with that key. Kept apart: junk cannot push good facts out. */
+  const rejected = new LRUCache<string, VerificationKey>({ max: maxRejected })
+  const underWay = new Map<string, Promise<TokenFacts | Refusal>>()
+
+  async function verifyOnce(text: string, jws: UnverifiedJws): Promise<TokenFacts | Refusal> {
+    if (!algorithms.has(jws.algorithm)) return refuse('token_algorithm_refused')
+    if (!types.has(jws.type ?? 'absent')) return refuse('token_type_refused')
+    const key = keys.find(jws.keyId, jws.algorithm)
+    if (key === 'unavailable') return refuse('keys_unavailable')
+    if (key === 'unknown') return refuse('token_key_unknown')
+    if (rejected.get(text) === key) return refuse('token_signature_invalid')
+    try {
+      await compactVerify(text, key.key, { algorithms: [key.algorithm] })
+    } catch (error) {
+      if (error instanceof errors.JWSSignatureVerificationFailed) rejected.set(text, key)
+      return refuse('token_signature_invalid')
+    }
+    const claims = readClaims(jws.claims, settings.identity)
+    if (isRefusal(claims)) return claims
+    const token = Object.freeze({ ...claims, issuer: settings.name, keyId: jws.keyId })
+    const fact: TokenFacts = { token, key }
+    facts.set(text, fact)
+    return fact
+  }
+
+  return {
+    name: settings.name,
+    issuer: settings.issuer,
+    recall(text) {
+      const known = facts.get(text)
+      if (known === undefined || keys.isCurrent(known.key)) return known
+      facts.delete(text)
+      return undefined
+    },
+    verify(text, jws) {
+      const pending = underWay.get(text)
+      if (pending !== undefined) return pending
+      const verification = verifyOnce(text, jws).finally(() => underWay.delete(text))
+      underWay.set(text, verification)
+      return verification
+    },
+  }
+}

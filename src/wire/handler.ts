@@ -1,0 +1,101 @@
+/** One check, from bytes to bytes, in bounded time: overload, deadline and every failure are answered by an explicit deny. */
+
+import { randomUUID } from 'node:crypto'
+import type { ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js'
+import { type Decision, denyOutright, isRefusal } from '../decision/decision.ts'
+import type { Request } from '../request.ts'
+import { decodeCheckRequest } from './decode.ts'
+import { encodeCheckResponse } from './encode.ts'
+
+/** A decision with what the log tells of its making. `request` is undefined where Envoy's question could not be read. */
+export interface DecisionRecord {
+  readonly id: string
+  readonly decision: Decision
+  readonly request: Request | undefined
+  /** Unix milliseconds. */
+  readonly time: number
+  readonly durationMicroseconds: number
+}
+
+export interface HandlerOptions {
+  /** Decides; may throw or never end, both are answered here. */
+  readonly decide: (request: Request) => Promise<Decision>
+  readonly onDecision: (record: DecisionRecord) => void
+  /** A failure of `decide`, for the application log. */
+  readonly onError: (error: unknown, decisionId: string) => void
+  readonly deadlineMs: number
+  readonly maxInFlight: number
+  readonly clock: Clock
+}
+
+export interface Clock {
+  /** Unix milliseconds. */
+  readonly now: () => number
+  /** Milliseconds that only ever grow. */
+  readonly monotonic: () => number
+}
+
+/** An answer must leave this long before Envoy stops waiting, or it is none. */
+const marginMs = 10
+
+export type CheckHandler = (
+  call: ServerUnaryCall<Buffer, Buffer>,
+  callback: sendUnaryData<Buffer>,
+) => void
+
+/**
+ * For Envoy a gRPC error is no denial: `failure_mode_allow` turns it into an allow (ext_authz filter, `onFailure`).
+ * So nothing here ends in an error status: neither a throwing check nor a slow one, nor bytes that are no question.
+ */
+export function createCheckHandler(options: HandlerOptions): CheckHandler & { inFlight(): number } {
+  const { clock } = options
+  let inFlight = 0
+
+  const handle: CheckHandler = (call, callback) => {
+    const id = randomUUID()
+    const startedAt = clock.monotonic()
+    const time = clock.now()
+    let request: Request | undefined
+    let answered = false
+
+    const answer = (decision: Decision): void => {
+      if (answered) return
+      answered = true
+      callback(null, encodeCheckResponse(decision, id))
+      const durationMicroseconds = Math.round((clock.monotonic() - startedAt) * 1000)
+      options.onDecision({ id, decision, request, time, durationMicroseconds })
+    }
+
+    if (inFlight >= options.maxInFlight) return answer(denyOutright('overloaded'))
+    const budgetMs = Math.min(options.deadlineMs, remainingMs(call.getDeadline(), time) - marginMs)
+    if (budgetMs <= 0) return answer(denyOutright('deadline_exceeded', 'no time left on arrival'))
+    const decoded = decodeCheckRequest(call.request)
+    if (isRefusal(decoded)) return answer(denyOutright(decoded.refused, decoded.detail))
+    request = decoded
+
+    inFlight++
+    const timer = setTimeout(() => answer(denyOutright('deadline_exceeded')), budgetMs)
+    settle(options.decide, decoded)
+      .then(answer)
+      .catch((error: unknown) => {
+        options.onError(error, id)
+        answer(denyOutright('internal_error'))
+      })
+      .finally(() => {
+        clearTimeout(timer)
+        inFlight--
+      })
+  }
+
+  return Object.assign(handle, { inFlight: () => inFlight })
+}
+
+/** A check that throws before its first await fails like one that rejects. */
+async function settle(decide: HandlerOptions['decide'], request: Request): Promise<Decision> {
+  return decide(request)
+}
+
+/** grpc-js gives the caller's `grpc-timeout` as a point in time, Infinity if there is none. */
+function remainingMs(deadline: Date | number, now: number): number {
+  return (deadline instanceof Date ? deadline.getTime() : deadline) - now
+}

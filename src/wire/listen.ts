@@ -1,0 +1,55 @@
+/** Addresses to listen on: `host:port`, or `unix:/path` where a stale socket is replaced and a live one is not. */
+
+import { chmod, lstat, unlink } from 'node:fs/promises'
+import { connect } from 'node:net'
+import type { Server, ServerCredentials } from '@grpc/grpc-js'
+
+const socketMode = 0o660
+const unixPrefix = 'unix:'
+
+export function isListenAddress(text: string): boolean {
+  return text.startsWith(unixPrefix)
+    ? /^unix:\/[^\0]+$/.test(text)
+    : /^(?:[^\s:[\]]+|\[[0-9a-fA-F:.]+\]):\d{1,5}$/.test(text)
+}
+
+/** Binds and gives the address back, with the port that was chosen where it was 0. Throws with the fix in the message. */
+export async function listen(
+  server: Server,
+  address: string,
+  credentials: ServerCredentials,
+): Promise<string> {
+  const path = address.startsWith(unixPrefix) ? address.slice(unixPrefix.length) : undefined
+  if (path !== undefined) await removeStaleSocket(path)
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync(address, credentials, (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
+    )
+  }).catch((error: Error) => {
+    throw new Error(`cannot listen on ${address}: ${error.message}`)
+  })
+  if (path === undefined) return address.replace(/:\d+$/, `:${port}`)
+  await chmod(path, socketMode)
+  return address
+}
+
+async function removeStaleSocket(path: string): Promise<void> {
+  const found = await lstat(path).catch(() => undefined)
+  if (found === undefined) return
+  if (!found.isSocket())
+    throw new Error(`cannot listen on unix:${path}: there is a file that is no socket`)
+  if (await answers(path))
+    throw new Error(`cannot listen on unix:${path}: another server is listening there`)
+  await unlink(path)
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path)
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', () => resolve(false))
+  })
+}
