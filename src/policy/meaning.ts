@@ -136,14 +136,11 @@ function keySourceProblems(
   const problems: Unplaced[] = []
   const url = keys.url ?? (keys.discovery === true ? issuer : undefined)
   const problem = url === undefined ? undefined : urlProblem(url)
-  const where = keys.discovery === true ? 'discovery' : 'url'
-  if (problem !== undefined)
-    problems.push(
-      error(
-        [...base, where],
-        `${keys.discovery === true ? 'needs an issuer that ' : ''}${problem}`,
-      ),
-    )
+  if (problem !== undefined && keys.discovery === true) {
+    problems.push(error([...base, 'discovery'], `cannot be used: the issuer ${problem}`))
+  } else if (problem !== undefined) {
+    problems.push(error([...base, 'url'], problem))
+  }
   if (keys.caFile !== undefined && keys.file !== undefined) {
     problems.push(error([...base, 'caFile'], 'goes with url or discovery, not with file'))
   }

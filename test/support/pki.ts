@@ -17,9 +17,10 @@ import {
   X509CertificateGenerator,
 } from '@peculiar/x509'
 
-cryptoProvider.set(webcrypto as Crypto)
+cryptoProvider.set(webcrypto as typeof globalThis.crypto)
 
 type KeyPair = webcrypto.CryptoKeyPair
+type KeyAlgorithm = webcrypto.RsaHashedKeyGenParams | webcrypto.EcKeyGenParams | webcrypto.Algorithm
 
 const ecdsa = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
 
@@ -42,7 +43,7 @@ export interface LeafOptions {
   readonly extensions?: readonly Extension[]
   /** To renew a certificate for the same key. */
   readonly keys?: KeyPair
-  readonly algorithm?: RsaHashedKeyGenParams | EcKeyGenParams | Algorithm
+  readonly algorithm?: KeyAlgorithm
 }
 
 export interface Leaf {
@@ -141,9 +142,7 @@ export function envoyTextOf(pem: string): string {
   )
 }
 
-async function generate(
-  algorithm: RsaHashedKeyGenParams | EcKeyGenParams | Algorithm,
-): Promise<KeyPair> {
+async function generate(algorithm: KeyAlgorithm): Promise<KeyPair> {
   return (await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])) as KeyPair
 }
 

@@ -1,0 +1,84 @@
+/** meshbind as its users run it: the real command in its own process, its log in memory. */
+
+import { spawn } from 'node:child_process'
+import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { end } from './envoy.ts'
+
+const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+
+export type LogLine = { readonly [name: string]: unknown }
+
+export interface RunningMeshbind {
+  /** Every line of standard output so far, parsed. */
+  readonly lines: readonly LogLine[]
+  decisions(): readonly LogLine[]
+  /** Everything written to standard output and standard error, as it came. */
+  output(): string
+  /** The first line that fits, waiting for it. */
+  waitFor(fits: (line: LogLine) => boolean): Promise<LogLine>
+  kill(signal: NodeJS.Signals): void
+  /** SIGTERM; resolves to the exit code. */
+  stop(): Promise<number | null>
+}
+
+const startLimitMs = 15_000
+
+/** Starts `meshbind serve` with the arguments and waits until it is ready. */
+export async function startMeshbind(
+  args: readonly string[],
+  entry = main,
+): Promise<RunningMeshbind> {
+  const child = spawn(process.execPath, [entry, 'serve', '--decision-log', 'all', ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const lines: LogLine[] = []
+  let output = ''
+  let rest = ''
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    output += chunk
+    const parts = (rest + chunk).split('\n')
+    rest = parts.pop() ?? ''
+    for (const part of parts) lines.push(JSON.parse(part))
+  })
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+    output += chunk
+  })
+  const waitFor = async (fits: (line: LogLine) => boolean): Promise<LogLine> => {
+    const limit = performance.now() + startLimitMs
+    for (;;) {
+      const found = lines.find(fits)
+      if (found !== undefined) return found
+      if (child.exitCode !== null)
+        throw new Error(`meshbind ended with code ${child.exitCode}: ${output}`)
+      if (performance.now() > limit) throw new Error(`meshbind did not write the line: ${output}`)
+      await sleep(10)
+    }
+  }
+  try {
+    await waitFor((line) => line['message'] === 'ready')
+  } catch (error) {
+    await end(child)
+    throw error
+  }
+  return {
+    lines,
+    decisions: () => lines.filter((line) => line['type'] === 'decision'),
+    output: () => output,
+    waitFor,
+    kill: (signal) => child.kill(signal),
+    stop: () => end(child, 15_000),
+  }
+}
+
+/** Whether something listens on a Unix socket. */
+export function listens(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path, () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', () => resolve(false))
+  })
+}
