@@ -18,9 +18,10 @@ export function judgeAccess(
   for (const [name, values] of require.claims) {
     if (!values.has(member(token.all, name))) return refuse('claim_refused')
   }
-  return require.scopes.every((scope) => token.scopes.has(scope))
-    ? undefined
-    : refuse('scope_insufficient')
+  for (const scope of require.scopes) {
+    if (!token.scopes.has(scope)) return refuse('scope_insufficient')
+  }
+  return undefined
 }
 
 /** IDs compare byte for byte; `/*` takes whole segments only, so /ns/prod never takes /ns/production. */

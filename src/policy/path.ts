@@ -2,6 +2,9 @@
 
 const maxLength = 8192
 
+/** Segments that begin with a letter or digit and hold unreserved characters only: the spelling of nearly every path. */
+const plain = /^(?:\/[A-Za-z0-9][A-Za-z0-9._~-]*)+$/
+
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control bytes are what is looked for
 const control = /[\x00-\x20\x7f]/
 const dotOrEmptySegment = /\/(?:\.{0,2})(?=\/|$)/
@@ -15,6 +18,7 @@ const refusedEscape =
  * behind it. A trailing slash is part of the path: `/a/` is another path than `/a`.
  */
 export function canonicalPath(target: string): string | undefined {
+  if (target.length <= maxLength && plain.test(target)) return target
   if (target.length > maxLength || control.test(target) || target.includes('#')) return undefined
   const query = target.indexOf('?')
   const path = query === -1 ? target : target.slice(0, query)

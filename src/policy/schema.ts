@@ -83,7 +83,9 @@ const requirement = z.strictObject({
   callers: listOf(spiffePattern).optional(),
   scopes: listOf(
     z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,256}$/, 'must be one scope (RFC 6749 §3.3)'),
-  ).optional(),
+  )
+    .max(32)
+    .optional(),
   claims: z.record(text, listOf(z.union([z.string(), z.number(), z.boolean()]))).optional(),
   maxLifetime: duration.optional(),
   maxAge: duration.optional(),

@@ -64,27 +64,46 @@ const maxFactsBytes = 64 * 1024 * 1024
 const factOverheadBytes = 2 * 1024
 const maxRejected = 1024
 
+/** Whether the signature had been verified before. */
+type CacheResult = 'hit' | 'miss'
+
+export interface Verification {
+  readonly token: VerifiedToken
+  readonly cache: CacheResult
+}
+
 /**
+ * A promise only where the token has not been seen before: for one that has, nothing needs to wait.
+ *
  * @param issuers Those that the route takes; the token's `iss` chooses among them and nothing else does.
  * @param now Unix seconds.
  */
-export async function verifyToken(
+export function verifyToken(
   text: string,
   issuers: readonly TokenIssuer[],
   rules: TokenRules,
   now: number,
-): Promise<{ token: VerifiedToken; cache: 'hit' | 'miss' } | Refusal> {
+): Verification | Refusal | Promise<Verification | Refusal> {
   const known = recall(text, issuers)
-  const facts = known ?? (await verifyText(text, issuers))
-  if (isRefusal(facts)) return facts
-  const { token } = facts
+  if (known !== undefined) return judge(known, rules, now, 'hit')
+  return verifyText(text, issuers).then((facts) =>
+    isRefusal(facts) ? facts : judge(facts, rules, now, 'miss'),
+  )
+}
+
+function judge(
+  { token }: TokenFacts,
+  rules: TokenRules,
+  now: number,
+  cache: CacheResult,
+): Verification | Refusal {
   const limits = rules.perIssuer.get(token.issuer)
   if (limits === undefined) return refuse('issuer_unknown')
   const refusal =
     judgeTime(token, rules, limits.maxLifetimeSeconds, now) ??
     judgeAudience(token.audiences, limits.audiences)
   if (refusal !== undefined) return refusal
-  return { token: token as VerifiedToken, cache: known === undefined ? 'miss' : 'hit' }
+  return { token: token as VerifiedToken, cache }
 }
 
 function recall(text: string, issuers: readonly TokenIssuer[]): TokenFacts | undefined {

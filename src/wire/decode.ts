@@ -17,15 +17,20 @@ interface Draft {
   principal: string
   traceparent: string
   /** `authorization` from the `headers` map and from `header_map`: see `single`. */
-  readonly authorization: { readonly joined: string[]; readonly raw: string[] }
-  readonly reserved: Set<string>
-  readonly context: Map<string, string>
+  joined: string[]
+  raw: string[]
+  reserved: string[]
+  context: Map<string, string> | undefined
 }
 
 type Visitor = (field: number, reader: Reader, end: number, draft: Draft) => void
 
 const lengthDelimited = 2
 const reservedPrefix = 'x-meshbind-'
+/** No client needs more; each is named in the answer. */
+const maxReserved = 32
+const maxReservedLength = 128
+const noContext: ReadonlyMap<string, string> = new Map()
 
 export function decodeCheckRequest(bytes: Buffer): Request | Refusal {
   const draft: Draft = {
@@ -36,9 +41,10 @@ export function decodeCheckRequest(bytes: Buffer): Request | Refusal {
     certificate: '',
     principal: '',
     traceparent: '',
-    authorization: { joined: [], raw: [] },
-    reserved: new Set(),
-    context: new Map(),
+    joined: [],
+    raw: [],
+    reserved: [],
+    context: undefined,
   }
   try {
     const reader = protobuf.Reader.create(bytes)
@@ -53,11 +59,11 @@ export function decodeCheckRequest(bytes: Buffer): Request | Refusal {
     method: draft.method,
     host: draft.host,
     path: draft.path,
-    authorization: single(draft.authorization.joined, draft.authorization.raw),
+    authorization: single(draft.joined, draft.raw),
     traceparent: draft.traceparent,
-    reservedHeaders: [...draft.reserved],
+    reservedHeaders: draft.reserved,
     peer: { certificate: draft.certificate, principal: draft.principal },
-    context: draft.context,
+    context: draft.context ?? noContext,
   }
 }
 
@@ -160,6 +166,7 @@ function readEntry(reader: Reader, end: number): Entry {
 
 function readContext(reader: Reader, end: number, draft: Draft): void {
   const { key, value } = readEntry(reader, end)
+  draft.context ??= new Map()
   draft.context.set(key, value)
 }
 
@@ -170,26 +177,36 @@ function readHeader(reader: Reader, end: number, draft: Draft, raw: boolean): vo
   const name = entry.key.toLowerCase()
   const value = entry.rawValue === '' ? entry.value : entry.rawValue
   if (name === 'authorization') {
-    const values = raw ? draft.authorization.raw : draft.authorization.joined
+    const values = raw ? draft.raw : draft.joined
     values.push(value)
     // Two spellings of one value in one entry: the upstream could be sent either.
     if (entry.value !== '' && entry.value !== value) values.push(entry.value)
   } else if (name === 'traceparent') {
     draft.traceparent = value
-  } else if (name.startsWith(reservedPrefix)) {
-    draft.reserved.add(name)
+  } else if (name.startsWith(reservedPrefix) && !draft.reserved.includes(name)) {
+    if (name.length > maxReservedLength || draft.reserved.push(name) > maxReserved) {
+      throw new RangeError('too much under a reserved name')
+    }
   }
 }
 
 /**
- * Most of a request's headers are of no interest: a look at the first letter of the key, where the key comes first
- * as every encoder writes it, spares decoding them.
+ * Most of a request's headers are of no interest. Where the key comes first, as every encoder writes it, its length
+ * and first letters tell, and it need not be decoded.
  */
-function mayMatter(reader: Reader, end: number): boolean {
-  const { buf, pos } = reader
-  if (buf[pos] !== 0x0a || pos + 2 >= end) return true
-  const first = (buf[pos + 2] ?? 0) | 0x20
-  return first === 0x61 || first === 0x74 || first === 0x78 || (buf[pos + 1] ?? 0) > 0x7f
+function mayMatter({ buf, pos }: Reader, end: number): boolean {
+  const length = buf[pos + 1] ?? 0
+  if (buf[pos] !== 0x0a || length > 0x7f || pos + 2 + length > end) return true
+  switch ((buf[pos + 2] ?? 0) | 0x20) {
+    case 0x61: // a
+      return length === 'authorization'.length
+    case 0x74: // t
+      return length === 'traceparent'.length
+    case 0x78: // x-m
+      return ((buf[pos + 4] ?? 0) | 0x20) === 0x6d
+    default:
+      return false
+  }
 }
 
 /** One value and no comma in it, told alike by both maps where both are filled; anything else is ambiguous. */

@@ -1,42 +1,46 @@
 /** One decision → the bytes of one CheckResponse. Status and HTTP part come from the same value, here and nowhere else. */
 
-import protobuf, { type Writer } from 'protobufjs/minimal.js'
 import { challengeOf } from '../decision/challenge.ts'
 import type { Allow, Decision, Deny } from '../decision/decision.ts'
 import { reasons } from '../decision/reasons.ts'
+import { createProtoWriter } from './proto-writer.ts'
 
 const codeOk = 0
+const writer = createProtoWriter()
 
 /**
  * Envoy reads `status.code` alone: 0, or no status, allows whatever else is said. So the two kinds are written by two
- * functions, each with its own code, and a refusal's code comes from the table, where none is 0.
+ * functions, each with its own code, and a refusal's code comes from the table, where none is 0. Field numbers are
+ * those of protos/, which tests hold against this function and against upstream.
  */
 export function encodeCheckResponse(decision: Decision, decisionId: string): Buffer {
-  const writer = protobuf.Writer.create()
-  if (decision.verdict === 'allow') writeAllow(writer, decision)
-  else writeDeny(writer, decision, decisionId)
-  writeMetadata(writer, decision, decisionId)
-  return writer.finish() as Buffer
+  writer.begin()
+  if (decision.verdict === 'allow') writeAllow(decision)
+  else writeDeny(decision, decisionId)
+  writeMetadata(decision, decisionId)
+  return writer.finish()
 }
 
-function writeAllow(writer: Writer, decision: Allow): void {
-  writeStatus(writer, codeOk)
-  writer.uint32(tag(3)).fork() // ok_response
-  for (const [name, value] of decision.setHeaders) writeHeader(writer, name, value)
-  for (const name of decision.removeHeaders) writer.uint32(tag(5)).string(name)
-  writer.ldelim()
+function writeAllow(decision: Allow): void {
+  writeStatus(codeOk)
+  const ok = writer.open(3) // ok_response
+  for (const [name, value] of decision.setHeaders) writeHeader(name, value)
+  for (const name of decision.removeHeaders) writer.text(5, name)
+  writer.close(ok)
 }
 
-function writeDeny(writer: Writer, decision: Deny, decisionId: string): void {
+function writeDeny(decision: Deny, decisionId: string): void {
   const { http, grpc, title } = reasons[decision.reason]
   const challenge = challengeOf(decision.reason, decision.challenge)
-  writeStatus(writer, grpc)
-  writer.uint32(tag(2)).fork() // denied_response
-  writer.uint32(tag(1)).fork().uint32(tag(1, varint)).int32(http).ldelim()
-  if (challenge !== undefined) writeHeader(writer, 'www-authenticate', challenge)
-  writeHeader(writer, 'content-type', 'application/problem+json')
-  writeHeader(writer, 'cache-control', 'no-store')
-  writeHeader(writer, 'x-meshbind-decision-id', decisionId)
+  writeStatus(grpc)
+  const denied = writer.open(2) // denied_response
+  const status = writer.open(1)
+  writer.varint(1, http)
+  writer.close(status)
+  if (challenge !== undefined) writeHeader('www-authenticate', challenge)
+  writeHeader('content-type', 'application/problem+json')
+  writeHeader('cache-control', 'no-store')
+  writeHeader('x-meshbind-decision-id', decisionId)
   const body = {
     type: 'about:blank',
     title,
@@ -44,54 +48,58 @@ function writeDeny(writer: Writer, decision: Deny, decisionId: string): void {
     code: decision.reason,
     decision_id: decisionId,
   }
-  writer.uint32(tag(3)).string(JSON.stringify(body))
-  writer.ldelim()
+  writer.text(3, JSON.stringify(body))
+  writer.close(denied)
 }
 
-function writeStatus(writer: Writer, code: number): void {
-  writer.uint32(tag(1)).fork().uint32(tag(1, varint)).int32(code).ldelim()
+function writeStatus(code: number): void {
+  const status = writer.open(1)
+  writer.varint(1, code)
+  writer.close(status)
 }
 
 /** A HeaderValueOption without `append`: overwrite, or add. */
-function writeHeader(writer: Writer, name: string, value: string): void {
-  writer.uint32(tag(2)).fork()
-  writer.uint32(tag(1)).fork().uint32(tag(1)).string(name).uint32(tag(2)).string(value).ldelim()
-  writer.ldelim()
+function writeHeader(name: string, value: string): void {
+  const option = writer.open(2)
+  const header = writer.open(1)
+  writer.text(1, name)
+  writer.text(2, value)
+  writer.close(header)
+  writer.close(option)
 }
 
 /** For the access log: `%DYNAMIC_METADATA(envoy.filters.http.ext_authz:reason)%` and its like. */
-function writeMetadata(writer: Writer, decision: Decision, decisionId: string): void {
+function writeMetadata(decision: Decision, decisionId: string): void {
   const { findings } = decision
   const presenter = findings.presenter?.spiffeId ?? ''
-  writer.uint32(tag(4)).fork()
-  writeText(writer, 'decision_id', decisionId)
-  writeText(writer, 'decision', decision.verdict)
-  writeBool(writer, 'enforced', decision.enforced)
-  writeText(writer, 'mode', decision.mode)
-  writeText(writer, 'reason', decision.verdict === 'deny' ? decision.reason : '')
-  writeText(writer, 'route', findings.route ?? '')
-  writeText(writer, 'policy_revision', decision.policyRevision)
-  writeText(writer, 'presenter', presenter)
-  writeText(writer, 'peer', presenter)
-  writeText(writer, 'method', findings.method ?? '')
-  writer.ldelim()
+  const struct = writer.open(4)
+  writeText('decision_id', decisionId)
+  writeText('decision', decision.verdict)
+  writeBoolean('enforced', decision.enforced)
+  writeText('mode', decision.mode)
+  writeText('reason', decision.verdict === 'deny' ? decision.reason : '')
+  writeText('route', findings.route ?? '')
+  writeText('policy_revision', decision.policyRevision)
+  writeText('presenter', presenter)
+  writeText('peer', presenter)
+  writeText('method', findings.method ?? '')
+  writer.close(struct)
 }
 
-function writeText(writer: Writer, key: string, value: string): void {
-  writer.uint32(tag(1)).fork().uint32(tag(1)).string(key)
-  writer.uint32(tag(2)).fork().uint32(tag(3)).string(value).ldelim()
-  writer.ldelim()
+function writeText(key: string, value: string): void {
+  const entry = writer.open(1)
+  writer.text(1, key)
+  const holder = writer.open(2)
+  writer.text(3, value)
+  writer.close(holder)
+  writer.close(entry)
 }
 
-function writeBool(writer: Writer, key: string, value: boolean): void {
-  writer.uint32(tag(1)).fork().uint32(tag(1)).string(key)
-  writer.uint32(tag(2)).fork().uint32(tag(4, varint)).bool(value).ldelim()
-  writer.ldelim()
-}
-
-const varint = 0
-const lengthDelimited = 2
-
-function tag(field: number, wireType = lengthDelimited): number {
-  return (field << 3) | wireType
+function writeBoolean(key: string, value: boolean): void {
+  const entry = writer.open(1)
+  writer.text(1, key)
+  const holder = writer.open(2)
+  writer.varint(4, value ? 1 : 0)
+  writer.close(holder)
+  writer.close(entry)
 }

@@ -6,6 +6,7 @@ import { type Decision, denyOutright, isRefusal } from '../decision/decision.ts'
 import type { Request } from '../request.ts'
 import { decodeCheckRequest } from './decode.ts'
 import { encodeCheckResponse } from './encode.ts'
+import { createInFlight, type InFlightEntry } from './in-flight.ts'
 
 /** A decision with what the log tells of its making. `request` is undefined where Envoy's question could not be read. */
 export interface DecisionRecord {
@@ -21,7 +22,7 @@ export interface HandlerOptions {
   /** Decides; may throw or never end, both are answered here. */
   readonly decide: (request: Request) => Promise<Decision>
   readonly onDecision: (record: DecisionRecord) => void
-  /** A failure of `decide`, for the application log. */
+  /** A failure of `decide` or of the answer's encoding, for the application log. */
   readonly onError: (error: unknown, decisionId: string) => void
   readonly deadlineMs: number
   readonly maxInFlight: number
@@ -38,20 +39,18 @@ export interface Clock {
 /** An answer must leave this long before Envoy stops waiting, or it is none. */
 const marginMs = 10
 
-export type CheckHandler = (
-  call: ServerUnaryCall<Buffer, Buffer>,
-  callback: sendUnaryData<Buffer>,
-) => void
+type Call = ServerUnaryCall<Buffer, Buffer>
+type Callback = sendUnaryData<Buffer>
 
 /**
  * For Envoy a gRPC error is no denial: `failure_mode_allow` turns it into an allow (ext_authz filter, `onFailure`).
  * So nothing here ends in an error status: neither a throwing check nor a slow one, nor bytes that are no question.
  */
-export function createCheckHandler(options: HandlerOptions): CheckHandler & { inFlight(): number } {
+export function createCheckHandler(options: HandlerOptions) {
   const { clock } = options
-  let inFlight = 0
+  const inFlight = createInFlight(clock.monotonic)
 
-  const handle: CheckHandler = (call, callback) => {
+  function handle(call: Call, callback: Callback): void {
     const id = randomUUID()
     const startedAt = clock.monotonic()
     const time = clock.now()
@@ -60,39 +59,46 @@ export function createCheckHandler(options: HandlerOptions): CheckHandler & { in
 
     const answer = (decision: Decision): void => {
       if (answered) return
+      const bytes = encodeCheckResponse(decision, id)
       answered = true
-      callback(null, encodeCheckResponse(decision, id))
+      callback(null, bytes)
       const durationMicroseconds = Math.round((clock.monotonic() - startedAt) * 1000)
       options.onDecision({ id, decision, request, time, durationMicroseconds })
     }
 
-    if (inFlight >= options.maxInFlight) return answer(denyOutright('overloaded'))
+    if (inFlight.size >= options.maxInFlight) return answer(denyOutright('overloaded'))
     const budgetMs = Math.min(options.deadlineMs, remainingMs(call.getDeadline(), time) - marginMs)
     if (budgetMs <= 0) return answer(denyOutright('deadline_exceeded', 'no time left on arrival'))
     const decoded = decodeCheckRequest(call.request)
     if (isRefusal(decoded)) return answer(denyOutright(decoded.refused, decoded.detail))
     request = decoded
 
-    inFlight++
-    const timer = setTimeout(() => answer(denyOutright('deadline_exceeded')), budgetMs)
-    settle(options.decide, decoded)
-      .then(answer)
-      .catch((error: unknown) => {
-        options.onError(error, id)
-        answer(denyOutright('internal_error'))
-      })
-      .finally(() => {
-        clearTimeout(timer)
-        inFlight--
-      })
+    const entry: InFlightEntry = {
+      dueAt: startedAt + budgetMs,
+      expire: () => answer(denyOutright('deadline_exceeded')),
+    }
+    inFlight.add(entry)
+    void conclude(decoded, answer, id, entry)
   }
 
-  return Object.assign(handle, { inFlight: () => inFlight })
-}
+  /** A check counts as in flight until it has ended, answered or not: work that goes on is load. */
+  async function conclude(
+    request: Request,
+    answer: (decision: Decision) => void,
+    id: string,
+    entry: InFlightEntry,
+  ): Promise<void> {
+    try {
+      answer(await options.decide(request))
+    } catch (error) {
+      options.onError(error, id)
+      answer(denyOutright('internal_error'))
+    } finally {
+      inFlight.remove(entry)
+    }
+  }
 
-/** A check that throws before its first await fails like one that rejects. */
-async function settle(decide: HandlerOptions['decide'], request: Request): Promise<Decision> {
-  return decide(request)
+  return { handle, inFlight: () => inFlight.size }
 }
 
 /** grpc-js gives the caller's `grpc-timeout` as a point in time, Infinity if there is none. */

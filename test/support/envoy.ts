@@ -103,6 +103,7 @@ export async function startEnvoy(
     'warn',
   ]
   const child = spawn(binary, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  endWithThisProcess(child)
   const output: Buffer[] = []
   for (const stream of [child.stdout, child.stderr])
     stream.on('data', (chunk: Buffer) => output.push(chunk))
@@ -161,6 +162,13 @@ async function readStats(address: string, filter: string): Promise<ReadonlyMap<s
 
 async function fetchJson<T>(url: string): Promise<T> {
   return (await (await fetch(url)).json()) as T
+}
+
+/** Should this process end without a word, its children end with it. */
+export function endWithThisProcess(child: ChildProcess): void {
+  const kill = () => child.kill('SIGKILL')
+  process.once('exit', kill)
+  child.once('exit', () => process.off('exit', kill))
 }
 
 /** SIGTERM, then SIGKILL: nothing is left running. */

@@ -4,13 +4,14 @@ import { spawn } from 'node:child_process'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { end } from './envoy.ts'
+import { end, endWithThisProcess } from './envoy.ts'
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 
 export type LogLine = { readonly [name: string]: unknown }
 
 export interface RunningMeshbind {
+  readonly pid: number
   /** Every line of standard output so far, parsed. */
   readonly lines: readonly LogLine[]
   decisions(): readonly LogLine[]
@@ -33,6 +34,7 @@ export async function startMeshbind(
   const child = spawn(process.execPath, [entry, 'serve', '--decision-log', 'all', ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
+  endWithThisProcess(child)
   const lines: LogLine[] = []
   let output = ''
   let rest = ''
@@ -63,6 +65,7 @@ export async function startMeshbind(
     throw error
   }
   return {
+    pid: child.pid ?? 0,
     lines,
     decisions: () => lines.filter((line) => line['type'] === 'decision'),
     output: () => output,

@@ -47,6 +47,8 @@ export interface LeafOptions {
 }
 
 export interface Leaf {
+  /** The first URI SAN that was asked for, or '': what Envoy makes the principal. */
+  readonly spiffeId: string
   readonly pem: string
   readonly keyPem: string
   readonly keys: KeyPair
@@ -106,12 +108,14 @@ async function issue(
       ]),
     ],
   })
-  return describeLeaf(certificate.toString('pem'), keys, await privatePem(keys))
+  const first = names.find(({ type }) => type === 'url')?.value ?? ''
+  return describeLeaf(String(first), certificate.toString('pem'), keys, await privatePem(keys))
 }
 
-function describeLeaf(pem: string, keys: KeyPair, keyPem: string): Leaf {
+function describeLeaf(spiffeId: string, pem: string, keys: KeyPair, keyPem: string): Leaf {
   const der = new NodeCertificate(pem).raw
   return {
+    spiffeId,
     pem: pemOf(der),
     keyPem,
     keys,
