@@ -194,11 +194,9 @@ async function main(): Promise<void> {
     '5s',
   ])
   cleanups.push(() => meshbind.stop())
-  const listening = meshbind.lines.find((line) => line['message'] === 'listening')
-  const address = String((listening?.['listen'] as string[])[0])
   const subject: Subject = {
     name: 'meshbind',
-    port: Number(address.split(':')[1]),
+    port: meshbind.port,
     pid: meshbind.pid,
   }
 

@@ -10,7 +10,8 @@ import { type DecisionLogMode, decisionLine, isLogged } from '../observe/decisio
 import { createLog, describeError, type Log, type LogLevel } from '../observe/log.ts'
 import { maxPolicyLength } from '../policy/parse.ts'
 import { renderProblem } from '../policy/problem.ts'
-import { type AuthorizationServer, startServer, type TlsFiles } from '../wire/server.ts'
+import { type AuthorizationServer, startServer } from '../wire/server.ts'
+import type { TlsFiles } from '../wire/tls.ts'
 import { CommandError, exitCode } from './exit.ts'
 import { type LivePolicy, startPolicy } from './live-policy.ts'
 import { readPolicies } from './policy-file.ts'
@@ -44,6 +45,8 @@ export async function serve(settings: ServeSettings): Promise<number> {
   const server = await startServer({
     addresses: settings.listen,
     tls: settings.tls,
+    onTlsProblem: (problem) =>
+      log.app.warn({ problem }, 'the changed TLS files cannot be used; the last good ones stay'),
     deadlineMs: settings.deadlineMs,
     maxInFlight: settings.maxInFlight,
     clock: { now: Date.now, monotonic: () => performance.now() },

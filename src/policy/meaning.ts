@@ -1,27 +1,23 @@
 /** What the schema cannot say: references, contradictions, rules that can never match. Judges every part that is well-formed by itself. */
 
-import leven from 'leven'
-import { parseSpiffeId, trustDomainOf } from '../evidence/spiffe-id.ts'
 import { urlProblem } from '../token/url.ts'
 import { durationGrammar, durationSeconds } from './duration.ts'
 import { hiddenBy } from './hidden.ts'
-import { isHostPattern } from './host.ts'
-import { notYetInPeer, notYetInRoute, notYetInSpec } from './not-yet.ts'
-import { canonicalPath } from './path.ts'
+import { notYetInPeer, notYetInSpec } from './not-yet.ts'
 import { error, type Unplaced, warning } from './problem.ts'
+import { routeProblems } from './route-meaning.ts'
 import {
   type IssuerDocument,
   issuerSchema,
   type KeySourceDocument,
   type PeerDocument,
   peerSchema,
-  type RequirementDocument,
   type RouteDocument,
   routeSchema,
 } from './schema.ts'
 
 /** The well-formed parts of a document that may be broken elsewhere. */
-interface Parts {
+export interface Parts {
   readonly spec: { readonly [name: string]: unknown }
   readonly peer: PeerDocument
   readonly issuerNames: readonly string[]
@@ -147,171 +143,6 @@ function keySourceProblems(
   return problems
 }
 
-function routeProblems(index: number, route: RouteDocument, parts: Parts): Unplaced[] {
-  const base = ['spec', 'routes', index]
-  const firstOfName = parts.routes.find(({ route: other }) => other.name === route.name)
-  return [
-    ...notYetInRoute(index, route),
-    ...(firstOfName !== undefined && firstOfName.index < index
-      ? [error([...base, 'name'], `another route is called \`${route.name}\` already`)]
-      : []),
-    ...(route.match?.hosts ?? []).flatMap((host, i) =>
-      isHostPattern(host)
-        ? []
-        : [
-            error(
-              [...base, 'match', 'hosts', i],
-              'must be a lower-case host, or `*.` and one',
-              'Write it without scheme and port: ports are ignored.',
-            ),
-          ],
-    ),
-    ...(route.match?.paths ?? []).flatMap((path, i) =>
-      pathProblems([...base, 'match', 'paths', i], path),
-    ),
-    ...(route.require === 'none'
-      ? noneProblems(base, route)
-      : requirementProblems([...base, 'require'], route.require, parts)),
-  ]
-}
-
-function noneProblems(base: Unplaced['path'], route: RouteDocument): Unplaced[] {
-  return route.forward?.presenterHeader === true
-    ? [
-        error(
-          [...base, 'forward', 'presenterHeader'],
-          'needs a presenter, which `require: none` does not look for',
-        ),
-      ]
-    : []
-}
-
-function pathProblems(at: Unplaced['path'], path: string): Unplaced[] {
-  const plain = path.endsWith('/*') ? path.slice(0, -1) : path
-  if (canonicalPath(plain) === undefined || plain.includes('?')) {
-    return [
-      error(
-        at,
-        'must be an absolute path in its canonical spelling, without query',
-        'No dot or empty segments, no `;`, no needless escapes.',
-      ),
-    ]
-  }
-  return plain.includes('*')
-    ? [
-        error(
-          at,
-          '`*` may only stand at the end, after a slash',
-          'Write /v1/* for everything below /v1/.',
-        ),
-      ]
-    : []
-}
-
-function requirementProblems(
-  base: Unplaced['path'],
-  require: RequirementDocument,
-  parts: Parts,
-): Unplaced[] {
-  const problems: Unplaced[] = []
-  const names = require.issuers ?? []
-  if (names.length === 0) {
-    problems.push(
-      error(
-        base,
-        'required key `issuers` is missing',
-        `Name the issuers whose tokens the route takes: ${parts.issuerNames.join(', ')}.`,
-      ),
-    )
-  }
-  for (const [i, name] of names.entries()) {
-    if (!parts.issuerNames.includes(name)) {
-      problems.push(
-        error(
-          [...base, 'issuers', i],
-          `there is no issuer \`${name}\``,
-          nearest(name, parts.issuerNames),
-        ),
-      )
-    }
-  }
-  const issuers = names.flatMap((name) => parts.issuers.get(name) ?? [])
-  for (const [i, name] of names.entries()) {
-    const issuer = parts.issuers.get(name)
-    if (
-      require.bindings.includes('spiffe') &&
-      issuer !== undefined &&
-      issuer.identity === undefined
-    ) {
-      problems.push(
-        error(
-          [...base, 'issuers', i],
-          `\`spiffe\` needs the \`identity\` of issuer \`${name}\``,
-          'Say where its tokens carry the SPIFFE ID: identity: { claim: sub }.',
-        ),
-      )
-    }
-    if (
-      require.audiences !== undefined &&
-      issuer !== undefined &&
-      !issuer.audiences.some((a) => require.audiences?.includes(a))
-    ) {
-      problems.push(
-        error(
-          [...base, 'audiences'],
-          `holds none of the audiences of issuer \`${name}\`, so its tokens could never pass`,
-        ),
-      )
-    }
-  }
-  for (const [i, audience] of (require.audiences ?? []).entries()) {
-    if (issuers.length > 0 && !issuers.some((issuer) => issuer.audiences.includes(audience))) {
-      problems.push(
-        error(
-          [...base, 'audiences', i],
-          'is no audience of the route’s issuers',
-          'A route narrows their audiences; it cannot add to them.',
-        ),
-      )
-    }
-  }
-  for (const [i, caller] of (require.callers ?? []).entries())
-    problems.push(...callerProblems([...base, 'callers', i], caller, parts))
-  const evidence = parts.peer.evidence ?? ['certificate']
-  const needsCertificate = require.bindings.filter(
-    (binding) => binding === 'x5t#S256' || binding === 'jwk',
-  )
-  if (
-    needsCertificate.length > 0 &&
-    !evidence.some((source) => source === 'certificate' || source === 'xfcc')
-  ) {
-    problems.push(
-      error(
-        [...base, 'bindings'],
-        `${needsCertificate.join(' and ')} can never be confirmed without certificate evidence`,
-        'Add certificate to spec.peer.evidence, and include_peer_certificate: true to the Envoy filter.',
-      ),
-    )
-  }
-  return problems
-}
-
-function callerProblems(at: Unplaced['path'], caller: string, parts: Parts): Unplaced[] {
-  const id = parseSpiffeId(caller.endsWith('/*') ? caller.slice(0, -2) : caller)
-  if (id === undefined)
-    return [error(at, 'must be a SPIFFE ID, or one that ends in /* for everything below')]
-  const domains = parts.spec['trustDomains']
-  return Array.isArray(domains) && !domains.includes(trustDomainOf(id))
-    ? [
-        error(
-          at,
-          'is of a trust domain that is not in spec.trustDomains, so it could never call',
-          nearest(trustDomainOf(id), domains.map(String)),
-        ),
-      ]
-    : []
-}
-
 function hiddenRoutes(parts: Parts): Unplaced[] {
   return parts.routes.flatMap(({ index, route }, position) => {
     const by = hiddenBy(
@@ -341,13 +172,4 @@ function unmatchedProblems(parts: Parts): Unplaced[] {
         ),
       ]
     : []
-}
-
-function nearest(given: string, known: readonly string[]): string {
-  const [near] = known
-    .filter((name) => leven(given, name) <= 3)
-    .sort((a, b) => leven(given, a) - leven(given, b))
-  return near === undefined
-    ? `There is: ${known.slice(0, 16).join(', ') || 'none'}.`
-    : `Did you mean \`${near}\`?`
 }

@@ -1,22 +1,18 @@
 /** The gRPC server: checks and health on every address, and a drain that ends in time. */
 
-import { experimental, Server, ServerCredentials } from '@grpc/grpc-js'
+import { Server, ServerCredentials } from '@grpc/grpc-js'
 import { createCheckHandler, type HandlerOptions } from './handler.ts'
 import { createHealth } from './health.ts'
 import { listen } from './listen.ts'
 import { authorizationService, healthService } from './proto.ts'
-
-export interface TlsFiles {
-  readonly certificate: string
-  readonly key: string
-  /** Set: clients must present a certificate that this bundle verifies. */
-  readonly clientCa: string | undefined
-}
+import { rotateTls, type TlsFiles } from './tls.ts'
 
 export interface ServerOptions extends HandlerOptions {
   readonly addresses: readonly string[]
   /** Undefined: plaintext. The files are read again when they change. */
   readonly tls: TlsFiles | undefined
+  /** TLS files that changed and cannot be used: the last good ones stay. */
+  readonly onTlsProblem: (message: string) => void
 }
 
 export interface AuthorizationServer {
@@ -30,7 +26,6 @@ export interface AuthorizationServer {
 
 /** Envoy's largest header block is 60 KiB by default; a question with a body is not expected. */
 const maxMessageBytes = 256 * 1024
-const tlsRefreshMs = 2000
 
 export async function startServer(options: ServerOptions): Promise<AuthorizationServer> {
   const server = new Server({
@@ -43,8 +38,9 @@ export async function startServer(options: ServerOptions): Promise<Authorization
   const handler = createCheckHandler(options)
   server.addService(authorizationService, { Check: handler.handle })
   server.addService(healthService, health.implementation)
-  const credentials =
-    options.tls === undefined ? ServerCredentials.createInsecure() : watchTls(options.tls)
+  const tls =
+    options.tls === undefined ? undefined : await rotateTls(options.tls, options.onTlsProblem)
+  const credentials = tls?.credentials ?? ServerCredentials.createInsecure()
   const addresses: string[] = []
   for (const address of options.addresses)
     addresses.push(await listen(server, address, credentials))
@@ -52,32 +48,11 @@ export async function startServer(options: ServerOptions): Promise<Authorization
     addresses,
     inFlight: handler.inFlight,
     setServing: health.setServing,
-    drain(limitMs) {
+    async drain(limitMs) {
       health.setServing(false)
-      return new Promise((resolve) => {
-        const limit = setTimeout(() => {
-          server.forceShutdown()
-          resolve()
-        }, limitMs)
-        server.tryShutdown(() => {
-          clearTimeout(limit)
-          resolve()
-        })
-      })
+      tls?.close()
+      for (const address of addresses) server.drain(address, limitMs)
+      await new Promise<void>((resolve) => server.tryShutdown(() => resolve()))
     },
   }
-}
-
-function watchTls(files: TlsFiles): ServerCredentials {
-  const identity = new experimental.FileWatcherCertificateProvider({
-    certificateFile: files.certificate,
-    privateKeyFile: files.key,
-    caCertificateFile: files.clientCa,
-    refreshIntervalMs: tlsRefreshMs,
-  })
-  return experimental.createCertificateProviderServerCredentials(
-    identity,
-    files.clientCa === undefined ? null : identity,
-    files.clientCa !== undefined,
-  )
 }

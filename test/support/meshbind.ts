@@ -12,6 +12,8 @@ export type LogLine = { readonly [name: string]: unknown }
 
 export interface RunningMeshbind {
   readonly pid: number
+  /** Port of the first TCP address that it listens on; 0 if there is none. */
+  readonly port: number
   /** Every line of standard output so far, parsed. */
   readonly lines: readonly LogLine[]
   decisions(): readonly LogLine[]
@@ -66,6 +68,7 @@ export async function startMeshbind(
   }
   return {
     pid: child.pid ?? 0,
+    port: portOf(lines),
     lines,
     decisions: () => lines.filter((line) => line['type'] === 'decision'),
     output: () => output,
@@ -73,6 +76,18 @@ export async function startMeshbind(
     kill: (signal) => child.kill(signal),
     stop: () => end(child, 15_000),
   }
+}
+
+function portOf(lines: readonly LogLine[]): number {
+  const listen = lines.find((line) => line['message'] === 'listening')?.['listen']
+  const [address] = Array.isArray(listen)
+    ? listen.filter((text) => !String(text).startsWith('unix:'))
+    : []
+  return Number(
+    String(address ?? ':0')
+      .split(':')
+      .at(-1),
+  )
 }
 
 /** Whether something listens on a Unix socket. */

@@ -1,0 +1,169 @@
+import test from 'ava'
+import fc from 'fast-check'
+import { isRefusal } from '../../src/decision/decision.ts'
+import type { Request } from '../../src/request.ts'
+import { decodeCheckRequest } from '../../src/wire/decode.ts'
+import { type CheckRequestParts, encodeCheckRequest } from '../support/check-request.ts'
+
+function decode(parts: CheckRequestParts): Request {
+  const request = decodeCheckRequest(encodeCheckRequest(parts))
+  if (isRefusal(request)) throw new Error(request.detail)
+  return request
+}
+
+test('a question encoded with upstream’s definitions is read field by field', (t) => {
+  const request = decode({
+    id: '42',
+    method: 'PUT',
+    path: '/v1/x?y=1',
+    host: 'Payments.mesh.example:8443',
+    certificate: '-----BEGIN%20CERTIFICATE-----%0A',
+    principal: 'spiffe://mesh.example/ns/shop/sa/orders',
+    token: 'abc.def.ghi',
+    context: { tier: 'high', empty: '' },
+  })
+  t.deepEqual(request, {
+    id: '42',
+    method: 'PUT',
+    path: '/v1/x?y=1',
+    host: 'Payments.mesh.example:8443',
+    authorization: { kind: 'one', value: 'Bearer abc.def.ghi' },
+    traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+    reservedHeaders: [],
+    peer: {
+      certificate: '-----BEGIN%20CERTIFICATE-----%0A',
+      principal: 'spiffe://mesh.example/ns/shop/sa/orders',
+    },
+    context: new Map([
+      ['tier', 'high'],
+      ['empty', ''],
+    ]),
+  })
+})
+
+test('header_map is read as well as headers (Envoy encode_raw_headers)', (t) => {
+  const request = decode({
+    rawHeaders: [
+      ['authorization', 'Bearer raw'],
+      ['x-meshbind-presenter', 'forged'],
+    ],
+  })
+  t.deepEqual(request.authorization, { kind: 'one', value: 'Bearer raw' })
+  t.deepEqual(request.reservedHeaders, ['x-meshbind-presenter'])
+})
+
+const ambiguous: readonly (readonly [string, CheckRequestParts])[] = [
+  ['a comma in the joined value', { headers: { authorization: 'Bearer a,Bearer b' } }],
+  ['a comma in the raw value', { rawHeaders: [['authorization', 'Bearer a,Bearer b']] }],
+  [
+    'two raw entries',
+    {
+      rawHeaders: [
+        ['authorization', 'Bearer a'],
+        ['authorization', 'Bearer a'],
+      ],
+    },
+  ],
+  [
+    'two names that differ in case',
+    { headers: { authorization: 'Bearer a', Authorization: 'Bearer b' } },
+  ],
+]
+
+for (const [title, parts] of ambiguous) {
+  test(`two credentials are ambiguous: ${title} (RFC 6750 §2)`, (t) => {
+    t.deepEqual(decode(parts).authorization, { kind: 'ambiguous' })
+  })
+}
+
+/** Protobuf messages concatenate: fields of the second are added to those of the first. */
+function merge(...parts: readonly CheckRequestParts[]): Request {
+  const request = decodeCheckRequest(Buffer.concat(parts.map(encodeCheckRequest)))
+  if (isRefusal(request)) throw new Error(request.detail)
+  return request
+}
+
+test('headers and header_map that contradict each other are ambiguous; alike they are one', (t) => {
+  const joined = { headers: { authorization: 'Bearer a' } }
+  t.deepEqual(merge(joined, { rawHeaders: [['authorization', 'Bearer b']] }).authorization, {
+    kind: 'ambiguous',
+  })
+  t.deepEqual(merge(joined, { rawHeaders: [['authorization', 'Bearer a']] }).authorization, {
+    kind: 'one',
+    value: 'Bearer a',
+  })
+})
+
+test('no Authorization header is absent, and look-alikes are not it', (t) => {
+  t.deepEqual(
+    decode({ headers: { authorization_: 'Bearer a', 'x-authorization': 'Bearer a' } })
+      .authorization,
+    { kind: 'absent' },
+  )
+})
+
+const unusable: readonly (readonly [string, Buffer])[] = [
+  ['no bytes at all', Buffer.alloc(0)],
+  ['no method', encodeCheckRequest({ method: '' })],
+  ['no path', encodeCheckRequest({ path: '' })],
+  ['a group', Buffer.from([0x0b, 0x0c])],
+  ['a million nested groups', Buffer.alloc(1_000_000, 0x0b)],
+  ['a length beyond the end', Buffer.from([0x0a, 0xff, 0xff, 0xff, 0x7f])],
+  ['a field that ends outside its message', Buffer.from([0x0a, 0x02, 0x0a, 0x7f, 0x00])],
+  ['an endless varint', Buffer.alloc(64, 0xff)],
+  [
+    '33 reserved headers',
+    encodeCheckRequest({
+      rawHeaders: Array.from({ length: 33 }, (_, i) => [`x-meshbind-${i}`, '']),
+    }),
+  ],
+  [
+    'a reserved header name of 10 kB',
+    encodeCheckRequest({ rawHeaders: [[`x-meshbind-${'a'.repeat(10_000)}`, '']] }),
+  ],
+]
+
+for (const [title, bytes] of unusable) {
+  test(`a question that cannot be judged is refused as request_malformed: ${title}`, (t) => {
+    const result = decodeCheckRequest(bytes)
+    t.true(isRefusal(result) && result.refused === 'request_malformed')
+  })
+}
+
+test('property: any bytes give a Request or a refusal, never an exception', (t) => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 4096 }), (bytes) => {
+      decodeCheckRequest(Buffer.from(bytes))
+    }),
+    { numRuns: 5000 },
+  )
+  t.pass()
+})
+
+test('property: a question with any one byte changed, added or cut gives a Request or a refusal', (t) => {
+  const bytes = encodeCheckRequest({ token: 'abc', certificate: 'PEM', context: { a: 'b' } })
+  for (let i = 0; i < bytes.length; i++) {
+    for (const flip of [0x01, 0x07, 0x80, 0xff]) {
+      const changed = Buffer.from(bytes)
+      changed[i] = (changed[i] ?? 0) ^ flip
+      decodeCheckRequest(changed)
+    }
+    decodeCheckRequest(bytes.subarray(0, i))
+  }
+  t.pass()
+})
+
+test('property: an Authorization header survives any neighbours, in either map', (t) => {
+  const name = fc
+    .stringMatching(/^[a-z][a-z0-9-]{0,20}$/)
+    .filter((text) => text !== 'authorization')
+  const headers = fc.dictionary(name, fc.string({ maxLength: 40 }), { maxKeys: 30 })
+  fc.assert(
+    fc.property(headers, fc.boolean(), (others, raw) => {
+      const all = { ...others, authorization: 'Bearer x' }
+      const request = decode(raw ? { rawHeaders: Object.entries(all) } : { headers: all })
+      t.deepEqual(request.authorization, { kind: 'one', value: 'Bearer x' })
+    }),
+    { numRuns: 200 },
+  )
+})

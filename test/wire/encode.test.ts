@@ -1,0 +1,85 @@
+import test from 'ava'
+import { type Allow, type Deny, denyOutright, type Grounds } from '../../src/decision/decision.ts'
+import { type Reason, reasons } from '../../src/decision/reasons.ts'
+import { encodeCheckResponse } from '../../src/wire/encode.ts'
+import { decodeCheckResponse } from '../support/check-request.ts'
+import { headerOf } from '../support/world.ts'
+
+const names = Object.keys(reasons) as Reason[]
+
+const allow: Allow = {
+  verdict: 'allow',
+  grounds: {} as Grounds,
+  setHeaders: [['x-meshbind-presenter', 'spiffe://mesh.example/ns/shop/sa/orders']],
+  removeHeaders: ['authorization', 'x-meshbind-forged'],
+  mode: 'enforce',
+  enforced: true,
+  policyRevision: 'abc',
+  findings: { route: 'payments', method: 'x5t#S256' },
+}
+
+for (const reason of names) {
+  test(`contract §4: ${reason} is a denied_response with its own status, and never code 0`, (t) => {
+    const deny: Deny = { ...denyOutright(reason), challenge: { realm: 'shop', scopes: ['a', 'b'] } }
+    const response = decodeCheckResponse(encodeCheckResponse(deny, 'id-1'))
+    const { http, grpc, challenge, title } = reasons[reason]
+    t.is(response.status?.code, grpc)
+    t.not(response.status?.code, 0)
+    t.is(response.http_response, 'denied_response')
+    t.is(headerOf(response, 'content-type'), 'application/problem+json')
+    t.is(headerOf(response, 'cache-control'), 'no-store')
+    t.is(headerOf(response, 'x-meshbind-decision-id'), 'id-1')
+    t.is(headerOf(response, 'www-authenticate') === '', challenge === 'none')
+    t.deepEqual(JSON.parse(response.denied_response?.body ?? ''), {
+      type: 'about:blank',
+      title,
+      status: http,
+      code: reason,
+      decision_id: 'id-1',
+    })
+  })
+}
+
+test('contract §4: an allow is code 0 with ok_response, its headers set and removed', (t) => {
+  const response = decodeCheckResponse(encodeCheckResponse(allow, 'id-2'))
+  t.is(response.status?.code, 0)
+  t.is(response.http_response, 'ok_response')
+  t.is(headerOf(response, 'x-meshbind-presenter'), 'spiffe://mesh.example/ns/shop/sa/orders')
+  t.deepEqual(response.ok_response?.headers_to_remove, ['authorization', 'x-meshbind-forged'])
+})
+
+test('contract §4: every answer carries its metadata for the access log', (t) => {
+  const fields =
+    decodeCheckResponse(encodeCheckResponse(allow, 'id-3')).dynamic_metadata?.fields ?? {}
+  t.deepEqual(Object.keys(fields), [
+    'decision_id',
+    'decision',
+    'enforced',
+    'mode',
+    'reason',
+    'route',
+    'policy_revision',
+    'presenter',
+    'peer',
+    'method',
+  ])
+  t.like(fields['decision_id'], { stringValue: 'id-3' })
+  t.like(fields['enforced'], { boolValue: true })
+  t.like(fields['method'], { stringValue: 'x5t#S256' })
+})
+
+test('answers do not depend on those before them, long and non-ASCII texts included', (t) => {
+  const first = encodeCheckResponse(allow, 'same')
+  const long = {
+    ...allow,
+    removeHeaders: Array.from({ length: 32 }, (_, i) => `x-meshbind-${i}-${'ü'.repeat(50)}`),
+  }
+  t.is(
+    decodeCheckResponse(encodeCheckResponse(long, 'x')).ok_response?.headers_to_remove[31],
+    long.removeHeaders[31],
+  )
+  t.throws(() => encodeCheckResponse({ ...allow, removeHeaders: ['x'.repeat(70_000)] }, 'x'), {
+    instanceOf: RangeError,
+  })
+  t.deepEqual(encodeCheckResponse(allow, 'same'), first)
+})

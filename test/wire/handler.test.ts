@@ -1,0 +1,110 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js'
+import test from 'ava'
+import { type Decision, denyOutright } from '../../src/decision/decision.ts'
+import {
+  createCheckHandler,
+  type DecisionRecord,
+  type HandlerOptions,
+} from '../../src/wire/handler.ts'
+import { decodeCheckResponse, encodeCheckRequest } from '../support/check-request.ts'
+
+const question = encodeCheckRequest({ token: 'abc' })
+
+function setUp(options: Partial<HandlerOptions>) {
+  const records: DecisionRecord[] = []
+  const errors: unknown[] = []
+  const handler = createCheckHandler({
+    decide: async () => denyOutright('route_unmatched'),
+    onDecision: (record) => records.push(record),
+    onError: (error) => errors.push(error),
+    deadlineMs: 20,
+    maxInFlight: 2,
+    clock: { now: Date.now, monotonic: () => performance.now() },
+    ...options,
+  })
+  const ask = (bytes = question, deadline: Date | number = Number.POSITIVE_INFINITY) =>
+    new Promise<string>((resolve, reject) => {
+      const call = { request: bytes, getDeadline: () => deadline } as unknown as ServerUnaryCall<
+        Buffer,
+        Buffer
+      >
+      const callback: sendUnaryData<Buffer> = (error, answer) => {
+        if (error !== null || !answer) return reject(new Error('a gRPC error'))
+        const response = decodeCheckResponse(answer)
+        resolve(
+          `${response.status?.code} ${JSON.parse(response.denied_response?.body ?? '{}').code}`,
+        )
+      }
+      handler.handle(call, callback)
+    })
+  return { ask, handler, records, errors }
+}
+
+const never = () => new Promise<Decision>(() => {})
+
+test('a check that rejects is an explicit deny, not a gRPC error (architecture §9)', async (t) => {
+  const { ask, errors, records } = setUp({ decide: async () => Promise.reject(new Error('bug')) })
+  t.is(await ask(), '13 internal_error')
+  t.is(errors.length, 1)
+  t.is(records[0]?.decision.verdict, 'deny')
+})
+
+test('a check that throws at once is an explicit deny', async (t) => {
+  const { ask } = setUp({
+    decide: () => {
+      throw new Error('bug')
+    },
+  })
+  t.is(await ask(), '13 internal_error')
+})
+
+test('an answer that cannot be encoded becomes internal_error, not silence', async (t) => {
+  const broken = { ...denyOutright('route_unmatched'), policyRevision: 'x'.repeat(20_000) }
+  const { ask, errors } = setUp({ decide: async () => broken })
+  t.is(await ask(), '13 internal_error')
+  t.is(errors.length, 1)
+})
+
+test('a check that never ends is answered at the deadline', async (t) => {
+  t.is(await setUp({ decide: never }).ask(), '14 deadline_exceeded')
+})
+
+test('a late result is dropped: the deadline’s answer was the only one', async (t) => {
+  const { ask, records } = setUp({ decide: () => sleep(60, denyOutright('route_unmatched')) })
+  t.is(await ask(), '14 deadline_exceeded')
+  await sleep(80)
+  t.is(records.length, 1)
+})
+
+test('the caller’s grpc-timeout, less a margin, is the deadline if it is shorter', async (t) => {
+  const { ask } = setUp({ decide: never, deadlineMs: 60_000 })
+  t.is(await ask(question, new Date(Date.now() + 30)), '14 deadline_exceeded')
+  t.is(await ask(question, Date.now() - 1), '14 deadline_exceeded')
+})
+
+test('beyond the bound, checks are refused at once as overloaded, and then taken again', async (t) => {
+  let release: (decision: Decision) => void = () => {}
+  const held = new Promise<Decision>((resolve) => {
+    release = resolve
+  })
+  const { ask, handler } = setUp({ decide: () => held, deadlineMs: 60_000 })
+  const first = [ask(), ask()]
+  t.is(handler.inFlight(), 2)
+  t.is(await ask(), '14 overloaded')
+  release(denyOutright('route_unmatched'))
+  t.deepEqual(await Promise.all(first), ['7 route_unmatched', '7 route_unmatched'])
+  await sleep(1)
+  t.is(handler.inFlight(), 0)
+  t.is(await ask(), '7 route_unmatched')
+})
+
+test('bytes that are no question are refused, and counted as a decision (catalogue 248, 249)', async (t) => {
+  const { ask, records } = setUp({})
+  t.is(await ask(Buffer.alloc(0)), '3 request_malformed')
+  t.is(await ask(Buffer.from('not protobuf at all')), '3 request_malformed')
+  t.deepEqual(
+    records.map(({ request }) => request),
+    [undefined, undefined],
+  )
+})
