@@ -55,7 +55,7 @@ export const reasons = Object.freeze({
   credential_missing: entry({ ...badToken, challenge: 'bare' }, 'A token is required', 'RFC 6750 §3.1',
     'The request carried no Bearer or DPoP token in its Authorization header. If the path is public on purpose, give it a route with `require: none`.'),
   credential_malformed: entry(badRequest, 'The Authorization header is malformed', 'RFC 6750 §2.1, §3.1',
-    'The header must be `Bearer <token>`: one space, one token, nothing else.'),
+    'The header must be `Bearer <token>`, and nothing else: one token of the characters that RFC 6750 §2.1 allows.'),
   credential_ambiguous: entry(badRequest, 'More than one credential was sent', 'RFC 6750 §2, RFC 9449 §7.1',
     'Two Authorization headers, or a comma in one. Find the hop that adds a second header.'),
   token_malformed: entry(badToken, 'The token is malformed', 'RFC 7515 §7.1, RFC 8725 §3',

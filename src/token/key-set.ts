@@ -16,6 +16,8 @@ export interface VerificationKey {
 }
 
 const maxKeys = 100
+/** RFC 7518 §6.2.2, §6.3.2, §6.4.1. */
+const privateMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']
 const minRsaBits = 2048
 
 /**
@@ -78,20 +80,22 @@ function isSignatureKey(jwk: JsonObject): boolean {
   const use = member(jwk, 'use')
   const operations = member(jwk, 'key_ops')
   if (use !== undefined && use !== 'sig') return false
-  if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify')))
+  if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify'))) {
     return false
-  if (member(jwk, 'kty') === 'oct' || Object.hasOwn(jwk, 'd') || Object.hasOwn(jwk, 'k'))
+  }
+  if (member(jwk, 'kty') === 'oct' || privateMembers.some((name) => Object.hasOwn(jwk, name))) {
     return false
+  }
   return member(jwk, 'kty') !== 'RSA' || isSoundRsa(jwk)
 }
 
-/** At least 2048 bits (RFC 7518 §3.3), an odd exponent above 2^16 (FIPS 186-5 §A.1.1), and no ROCA modulus. */
+/** At least 2048 bits and odd (RFC 7518 §3.3), an odd exponent between 2^16 and 2^256 (FIPS 186-5 §A.1.1), no ROCA modulus. */
 function isSoundRsa(jwk: JsonObject): boolean {
   const modulus = unsigned(member(jwk, 'n'))
   const exponent = unsigned(member(jwk, 'e'))
   if (modulus === undefined || exponent === undefined) return false
-  if (modulus >> BigInt(minRsaBits - 1) === 0n) return false
-  if (exponent < 65537n || exponent % 2n === 0n) return false
+  if (modulus >> BigInt(minRsaBits - 1) === 0n || modulus % 2n === 0n) return false
+  if (exponent < 65537n || exponent >> 256n !== 0n || exponent % 2n === 0n) return false
   return !hasRocaFingerprint(modulus)
 }
 

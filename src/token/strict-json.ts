@@ -7,8 +7,8 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
  * One JSON object from UTF-8 bytes, or undefined. `JSON.parse` decides the grammar; what it lets through is refused
- * here: duplicate keys (also when escaped differently), depth over 16, numbers that are no safe integers (`1e400`
- * reads as Infinity and would never expire), lone surrogates. A BOM is no JSON.
+ * here: duplicate keys (also when escaped differently), depth over 16, numbers that are no safe integers or not
+ * written as integers (`1e400` reads as Infinity and would never expire), lone surrogates. A BOM is no JSON.
  *
  * A member called `__proto__` stays an ordinary member; read members with `member`, never with a plain index.
  */
@@ -21,7 +21,7 @@ export function parseStrictJson(bytes: Uint8Array): JsonObject | undefined {
   } catch {
     return undefined
   }
-  if (!isJsonObject(value) || !hasUniqueKeys(text) || !isPortable(value)) return undefined
+  if (!isJsonObject(value) || !isPlain(text) || !isPortable(value)) return undefined
   return value
 }
 
@@ -34,8 +34,8 @@ export function member(object: JsonObject, name: string): unknown {
   return Object.hasOwn(object, name) ? object[name] : undefined
 }
 
-/** Walks text that `JSON.parse` has accepted, so only strings and brackets matter. */
-function hasUniqueKeys(text: string): boolean {
+/** No key twice, no depth beyond the bound, no fraction or exponent. The text is JSON already, so its marks suffice. */
+function isPlain(text: string): boolean {
   const open: (Set<string> | undefined)[] = []
   let expectKey = false
   for (let i = 0; i < text.length; i++) {
@@ -58,9 +58,15 @@ function hasUniqueKeys(text: string): boolean {
         expectKey = false
       }
       i = end
+    } else if (char === '.' || char === 'E' || (char === 'e' && isDigit(text[i - 1]))) {
+      return false // rounding could make a whole number of it; the `e` of true and false follows a letter
     }
   }
   return true
+}
+
+function isDigit(char: string | undefined): boolean {
+  return char !== undefined && char >= '0' && char <= '9'
 }
 
 function endOfString(text: string, start: number): number {

@@ -138,7 +138,8 @@ function judgeAudience(
 /** An issuer with caches of its own, so that no fact of one issuer can be found under another. */
 export function createTokenIssuer(settings: IssuerSettings, keys: KeySource): TokenIssuer {
   const algorithms = new Set<string>(settings.algorithms)
-  const types = new Set(settings.types.map(normaliseType))
+  const types = new Set(settings.types.filter((type) => type !== 'absent').map(normaliseType))
+  const takesNoType = settings.types.includes('absent')
   const facts = new LRUCache<string, TokenFacts>({
     maxSize: maxFactsBytes,
     sizeCalculation: (_facts, text) => text.length + factOverheadBytes,
@@ -149,7 +150,8 @@ export function createTokenIssuer(settings: IssuerSettings, keys: KeySource): To
 
   async function verifyOnce(text: string, jws: UnverifiedJws): Promise<TokenFacts | Refusal> {
     if (!algorithms.has(jws.algorithm)) return refuse('token_algorithm_refused')
-    if (!types.has(jws.type ?? 'absent')) return refuse('token_type_refused')
+    const typeTaken = jws.type === undefined ? takesNoType : types.has(jws.type)
+    if (!typeTaken) return refuse('token_type_refused')
     const key = keys.find(jws.keyId, jws.algorithm)
     if (key === 'unavailable') return refuse('keys_unavailable')
     if (key === 'unknown') return refuse('token_key_unknown')

@@ -28,7 +28,12 @@ export function createInFlight(monotonic: () => number): InFlight {
     const now = monotonic()
     for (const entry of entries) if (entry.dueAt <= now) entry.expire()
     if (entries.size === 0) sweeping = false
-    else setTimeout(sweep, sweepMs)
+    else schedule()
+  }
+
+  /** Never what keeps the process alive: a check that does not end must not stop it from ending. */
+  function schedule(): void {
+    setTimeout(sweep, sweepMs).unref()
   }
 
   return {
@@ -39,7 +44,7 @@ export function createInFlight(monotonic: () => number): InFlight {
       entries.add(entry)
       if (sweeping) return
       sweeping = true
-      setTimeout(sweep, sweepMs)
+      schedule()
     },
     remove(entry) {
       entries.delete(entry)

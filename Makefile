@@ -1,0 +1,45 @@
+# meshbind: every verb that a developer or an operator with a checkout needs.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help demo test build check e2e bench chart image clean
+
+installed := node_modules/.package-lock.json
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(installed): package.json package-lock.json
+	@command -v npm >/dev/null || { echo "meshbind needs Node 20 or later with npm: https://nodejs.org" >&2; exit 3; }
+	@echo "… installing what the lockfile names (Node 24 among it)" >&2
+	@npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+demo: $(installed) ## Watch a stolen token bounce off a real Envoy (HOLD=1 leaves it up)
+	@npm run --silent demo
+
+test: $(installed) ## Run every test, the end-to-end ones with a real Envoy included
+	@npm test --silent
+
+build: $(installed) ## Compile src/ to dist/
+	@npm run --silent build
+	@git rev-parse --short HEAD > dist/COMMIT 2>/dev/null || rm -f dist/COMMIT
+
+check: $(installed) ## Lint, types, and docs that match the code
+	@npm run --silent lint
+	@npm run --silent types
+
+e2e: $(installed) ## Run the end-to-end tests alone
+	@npm run --silent e2e
+
+bench: $(installed) ## Measure beside a constant-answer server, in one run
+	@npm run --silent bench
+
+chart: ## Check the Helm chart (not in this version)
+	@echo "the chart is not in this version: see helm/README.md" >&2; exit 3
+
+image: ## Build the container image (not in this version)
+	@echo "the image is not in this version: see helm/README.md" >&2; exit 3
+
+clean: ## Remove what was built, installed and fetched
+	@rm -rf dist node_modules .cache

@@ -1,0 +1,43 @@
+/** `npm test`: runs AVA, shows what fails as it fails, and ends with one plain line of counts. */
+
+import { spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { findEnvoy } from './support/envoy.ts'
+
+const ava = fileURLToPath(new URL('../node_modules/ava/entrypoints/cli.js', import.meta.url))
+const terminal = process.stderr.isTTY
+
+/** Fetched before the tests start, so that no test waits for it. Its absence is the tests' own affair. */
+await findEnvoy((message) => process.stderr.write(`… ${message}\n`)).catch(() => {})
+
+const child = spawn(process.execPath, [ava, '--tap', ...process.argv.slice(2)], {
+  stdio: ['ignore', 'pipe', 'inherit'],
+})
+const exited = new Promise<number>((resolve) => child.once('exit', (code) => resolve(code ?? 1)))
+const counts = { passed: 0, failed: 0, skipped: 0 }
+let inFailure = false
+
+for await (const line of createInterface({ input: child.stdout })) {
+  const [, not, rest = ''] = /^(not )?ok \d+ (.*)$/.exec(line) ?? []
+  if (/^(not )?ok \d+ /.test(line)) {
+    const kind = / # (SKIP|TODO)/i.test(rest) ? 'skipped' : not === undefined ? 'passed' : 'failed'
+    counts[kind]++
+    inFailure = kind === 'failed'
+    if (kind !== 'passed') process.stdout.write(`${line}\n`)
+    if (terminal) process.stderr.write(`\r… ${counts.passed} passed`)
+  } else if (inFailure || line.startsWith('#')) {
+    if (!/^# (tests|pass|fail|skip|todo|before|after)/.test(line)) process.stdout.write(`${line}\n`)
+    if (line.trim() === '...') inFailure = false
+  }
+}
+
+const code = await exited
+const strict = process.env['CI'] === 'true' && counts.skipped > 0
+if (strict) process.stdout.write('Under CI=true nothing may skip.\n')
+if (terminal) process.stderr.write('\n')
+process.stdout.write(
+  `\n${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped\n`,
+)
+const ranNothing = counts.passed + counts.failed === 0
+process.exitCode = code === 0 && (strict || ranNothing) ? 1 : code
