@@ -88,7 +88,6 @@ const packageRooms: { readonly [name: string]: (file: SourceFile) => boolean } =
   '@grpc/proto-loader': ({ room }) => room === 'wire',
   'protobufjs/minimal.js': ({ room }) => room === 'wire',
   jose: ({ room }) => room === 'token',
-  asn1js: ({ room }) => room === 'evidence',
   'lru-cache': ({ path }) => ['evidence/certificate.ts', 'token/verify.ts'].includes(path),
   yaml: ({ path }) => ['policy/parse.ts', 'cli/policy-file.ts'].includes(path),
   zod: ({ room }) => room === 'policy',

@@ -1,6 +1,7 @@
 /** `jwk`: the token names the public key of the presenter's certificate (RFC 7800 §3.2), which mTLS has proved. */
 
 import { refuse } from '../decision/decision.ts'
+import { holdsSecret } from '../token/algorithms.ts'
 import { decodeBase64url } from '../token/base64url.ts'
 import { isJsonObject, type JsonObject, member } from '../token/strict-json.ts'
 import { type ConfirmationMethod, mismatch } from './method.ts'
@@ -11,7 +12,13 @@ const requiredMembers = new Map([
   ['RSA', ['n', 'e']],
   ['OKP', ['crv', 'x']],
 ])
-const base64urlMembers = new Set(['x', 'y', 'n', 'e'])
+/** Bytes of a coordinate: RFC 7518 §6.2.1.2, RFC 8037 §2. */
+const coordinateBytes = new Map([
+  ['P-256', 32],
+  ['P-384', 48],
+  ['P-521', 66],
+  ['Ed25519', 32],
+])
 
 /** A symmetric key proves nothing here, and a private one must never travel: both are malformed. */
 export const jwk: ConfirmationMethod<'jwk'> = {
@@ -29,23 +36,26 @@ export const jwk: ConfirmationMethod<'jwk'> = {
   },
 }
 
+/** The members that identify the key, each in its canonical form, or undefined. */
 function readPublicKey(value: unknown): ReadonlyMap<string, string> | undefined {
-  if (!isJsonObject(value) || Object.hasOwn(value, 'd') || Object.hasOwn(value, 'k'))
-    return undefined
+  if (!isJsonObject(value) || holdsSecret(value)) return undefined
   const keyType = member(value, 'kty')
   const names = typeof keyType === 'string' ? requiredMembers.get(keyType) : undefined
   if (typeof keyType !== 'string' || names === undefined) return undefined
   const key = new Map([['kty', keyType]])
   for (const name of names) {
-    const text = readMember(value, name)
-    if (text === undefined) return undefined
+    const text = member(value, name)
+    if (typeof text !== 'string' || !isWellFormed(name, text, value)) return undefined
     key.set(name, text)
   }
   return key
 }
 
-function readMember(value: JsonObject, name: string): string | undefined {
-  const text = member(value, name)
-  if (typeof text !== 'string' || text === '') return undefined
-  return base64urlMembers.has(name) && decodeBase64url(text) === undefined ? undefined : text
+function isWellFormed(name: string, text: string, jwk: JsonObject): boolean {
+  if (name === 'crv') return coordinateBytes.has(text)
+  const bytes = decodeBase64url(text)
+  if (bytes === undefined || bytes.length === 0) return false
+  return (
+    name === 'n' || name === 'e' || bytes.length === coordinateBytes.get(String(member(jwk, 'crv')))
+  )
 }

@@ -3,7 +3,7 @@
 import { createHash, type JsonWebKey, X509Certificate } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { isRefusal, type Refusal, refuse } from '../decision/decision.ts'
-import { readExtensions } from './extensions.ts'
+import { readLeaf } from './leaf.ts'
 import { hasPath, parseSpiffeId, type SpiffeId, trustDomainOf } from './spiffe-id.ts'
 
 /** What one certificate text says: true until `notAfter`, whatever the policy. */
@@ -83,11 +83,12 @@ function readFacts(der: Buffer): CertificateFacts | Refusal {
   const x509 = new X509Certificate(der)
   // OpenSSL stops at the end of the certificate; bytes after it would let one certificate have two texts.
   if (!x509.raw.equals(der)) return invalid('bytes after the certificate')
-  const extensions = readExtensions(der)
-  if (extensions === undefined) return invalid('extensions cannot be read')
-  if (x509.ca || extensions.mayCertify)
+  const leaf = readLeaf(der)
+  if (leaf === undefined) return invalid('not a certificate in DER (RFC 5280 §4.1)')
+  if (x509.ca || leaf.mayCertify) {
     return invalid('a signing certificate is not a workload (X509-SVID §4)')
-  const [uri, ...others] = extensions.uriNames
+  }
+  const [uri, ...others] = leaf.uriNames
   if (uri === undefined) return invalid('no URI SAN (X509-SVID §2)')
   if (others.length > 0) return invalid('more than one URI SAN (X509-SVID §2)')
   const spiffeId = parseSpiffeId(uri)
@@ -97,8 +98,8 @@ function readFacts(der: Buffer): CertificateFacts | Refusal {
     spiffeId,
     trustDomain: trustDomainOf(spiffeId),
     x5tS256: createHash('sha256').update(x509.raw).digest('base64url'),
-    notBefore: Math.floor(x509.validFromDate.getTime() / 1000),
-    notAfter: Math.floor(x509.validToDate.getTime() / 1000),
+    notBefore: leaf.notBefore,
+    notAfter: leaf.notAfter,
     publicJwk: publicJwkOf(x509),
   })
 }

@@ -45,3 +45,10 @@ export function fitsAlgorithm(jwk: JsonObject, algorithm: Algorithm): boolean {
   const keyType = algorithm.startsWith('ES') ? 'EC' : 'OKP'
   return member(jwk, 'kty') === keyType && member(jwk, 'crv') === curve
 }
+
+/** RFC 7518 §6.2.2, §6.3.2, §6.4.1: the members that only a private or symmetric key has. */
+const secretMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']
+
+export function holdsSecret(jwk: JsonObject): boolean {
+  return member(jwk, 'kty') === 'oct' || secretMembers.some((name) => Object.hasOwn(jwk, name))
+}

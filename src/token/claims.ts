@@ -130,6 +130,7 @@ function serviceAccountId(
   if (!isJsonObject(account)) return undefined
   const namespace = text(kubernetes, 'namespace')
   const name = text(account, 'name')
+  if (namespace === undefined || name === undefined) return undefined
   if (subject !== `system:serviceaccount:${namespace}:${name}`) return undefined
   return `spiffe://${trustDomain}/ns/${namespace}/sa/${name}`
 }

@@ -1,7 +1,7 @@
 /** A JWK Set as verification keys (RFC 7517 §5): what cannot be a signature key of the issuer is left out, never guessed at. */
 
 import { type CryptoKey, importJWK } from 'jose'
-import { type Algorithm, fitsAlgorithm } from './algorithms.ts'
+import { type Algorithm, fitsAlgorithm, holdsSecret } from './algorithms.ts'
 import { decodeBase64url } from './base64url.ts'
 import { hasRocaFingerprint } from './roca.ts'
 import { isJsonObject, type JsonObject, member, parseStrictJson } from './strict-json.ts'
@@ -16,8 +16,6 @@ export interface VerificationKey {
 }
 
 const maxKeys = 100
-/** RFC 7518 §6.2.2, §6.3.2, §6.4.1. */
-const privateMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']
 const minRsaBits = 2048
 
 /**
@@ -83,9 +81,7 @@ function isSignatureKey(jwk: JsonObject): boolean {
   if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify'))) {
     return false
   }
-  if (member(jwk, 'kty') === 'oct' || privateMembers.some((name) => Object.hasOwn(jwk, name))) {
-    return false
-  }
+  if (holdsSecret(jwk)) return false
   return member(jwk, 'kty') !== 'RSA' || isSoundRsa(jwk)
 }
 
