@@ -22,21 +22,24 @@ export interface RunningMeshbind {
   /** The first line that fits, waiting for it. */
   waitFor(fits: (line: LogLine) => boolean): Promise<LogLine>
   kill(signal: NodeJS.Signals): void
+  /** The exit code, once the process has ended; null if a signal ended it. */
+  readonly exited: Promise<number | null>
   /** SIGTERM; resolves to the exit code. */
   stop(): Promise<number | null>
 }
 
 const startLimitMs = 15_000
 
-/** Starts `meshbind serve` with the arguments and waits until it is ready. */
+/** Starts `meshbind serve` with the arguments and waits for the log message. */
 export async function startMeshbind(
   args: readonly string[],
-  entry = main,
+  message: 'ready' | 'listening' = 'ready',
 ): Promise<RunningMeshbind> {
-  const child = spawn(process.execPath, [entry, 'serve', '--decision-log', 'all', ...args], {
+  const child = spawn(process.execPath, [main, 'serve', '--decision-log', 'all', ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   endWithThisProcess(child)
+  const exited = new Promise<number | null>((resolve) => child.once('exit', resolve))
   const lines: LogLine[] = []
   let output = ''
   let rest = ''
@@ -61,7 +64,7 @@ export async function startMeshbind(
     }
   }
   try {
-    await waitFor((line) => line['message'] === 'ready')
+    await waitFor((line) => line['message'] === message)
   } catch (error) {
     await end(child)
     throw error
@@ -73,6 +76,7 @@ export async function startMeshbind(
     decisions: () => lines.filter((line) => line['type'] === 'decision'),
     output: () => output,
     waitFor,
+    exited,
     kill: (signal) => child.kill(signal),
     stop: () => end(child, 15_000),
   }
