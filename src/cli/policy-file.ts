@@ -15,42 +15,45 @@ export interface PolicyFile {
 export function readPolicies(source: string): readonly PolicyFile[] {
   const embedded = findEmbedded(source)
   if (embedded.length === 0) return [{ text: source, result: parsePolicy(source) }]
-  return embedded.map(({ text, lineOffset, columnOffset }) => {
-    const shift = (problem: Problem): Problem => ({
-      ...problem,
-      line: problem.line + lineOffset,
-      column: problem.column + columnOffset,
-    })
+  return embedded.map(({ text, place }) => {
     const result = parsePolicy(text)
+    const placed = (problems: readonly Problem[]) =>
+      problems.map((problem) => ({ ...problem, ...place(problem) }))
     return {
       text,
       result: result.ok
-        ? { ...result, warnings: result.warnings.map(shift) }
-        : { ok: false, problems: result.problems.map(shift) },
+        ? { ...result, warnings: placed(result.warnings) }
+        : { ok: false, problems: placed(result.problems) },
     }
   })
 }
 
+type Place = Pick<Problem, 'line' | 'column'>
+
 interface Embedded {
   readonly text: string
-  readonly lineOffset: number
-  readonly columnOffset: number
+  /** From a place in the policy to the place in the file. */
+  readonly place: (inPolicy: Place) => Place
 }
 
 const maxManifestLength = 4 * 1024 * 1024
+const manifest = /(?:^|[{,])[ \t]*"?kind"?[ \t]*:[ \t]*"?ConfigMap\b/m
 
 function findEmbedded(source: string): Embedded[] {
-  if (source.length > maxManifestLength || !/^\s*"?kind"?\s*:\s*"?ConfigMap\b/m.test(source))
-    return []
+  if (source.length > maxManifestLength || !manifest.test(source)) return []
   const lines = new LineCounter()
   try {
-    const documents = parseAllDocuments(source, { lineCounter: lines, logLevel: 'silent' })
+    const documents = parseAllDocuments(source, {
+      lineCounter: lines,
+      logLevel: 'silent',
+      uniqueKeys: false,
+    })
     return (Array.isArray(documents) ? documents : []).flatMap((document) => {
       const data = document.get('kind') === 'ConfigMap' ? document.get('data') : undefined
       if (!isMap(data)) return []
       return data.items.flatMap(({ value }) =>
         isScalar(value) && typeof value.value === 'string' && value.value.includes('BindingPolicy')
-          ? [locate(value, value.value, source, lines)]
+          ? [{ text: value.value, place: placer(value, source, lines) }]
           : [],
       )
     })
@@ -59,11 +62,14 @@ function findEmbedded(source: string): Embedded[] {
   }
 }
 
-/** A block scalar keeps the policy's lines as they are, moved down and to the right; other styles have no such place. */
-function locate(node: Scalar, text: string, source: string, lines: LineCounter): Embedded {
-  if (node.type !== 'BLOCK_LITERAL') return { text, lineOffset: 0, columnOffset: 0 }
-  const headerLine = lines.linePos(node.range?.[0] ?? 0).line
-  const firstLine = source.split('\n')[headerLine] ?? ''
-  const indent = firstLine.length - firstLine.trimStart().length
-  return { text, lineOffset: headerLine, columnOffset: indent }
+/** A block scalar keeps the policy's lines, moved down and to the right; in other styles only its start can be named. */
+function placer(node: Scalar, source: string, lines: LineCounter): Embedded['place'] {
+  const start = lines.linePos(node.range?.[0] ?? 0)
+  if (node.type !== 'BLOCK_LITERAL') return () => ({ line: start.line, column: start.col })
+  const first = source
+    .split('\n')
+    .slice(start.line)
+    .find((line) => line.trim() !== '')
+  const indent = (first ?? '').length - (first ?? '').trimStart().length
+  return ({ line, column }) => ({ line: line + start.line, column: column + indent })
 }

@@ -125,8 +125,8 @@ function serveCommand(exit: (code: number) => void): Command {
 
 interface ServeFlags {
   readonly policy: string
-  /** A list from flags, one text (comma-separated) from the environment. */
-  readonly listen: readonly string[] | string
+  /** Each may hold several, comma-separated: the environment has one text for all. */
+  readonly listen: readonly string[]
   readonly tlsCert?: string
   readonly tlsKey?: string
   readonly tlsClientCa?: string
@@ -139,7 +139,7 @@ interface ServeFlags {
 }
 
 function serveSettings(flags: ServeFlags): ServeSettings {
-  const listen = typeof flags.listen === 'string' ? flags.listen.split(',') : flags.listen
+  const listen = flags.listen.flatMap((addresses) => addresses.split(','))
   return {
     policy: flags.policy,
     listen: listen.map((address) => listenAddress('--listen', address)),
@@ -164,6 +164,10 @@ function policyCommand(exit: (code: number) => void): Command {
   const policy = new Command('policy')
     .exitOverride()
     .description('Work with policies before they are in force.')
+    .addHelpText(
+      'after',
+      examples('meshbind policy validate policy.yaml', 'meshbind policy schema'),
+    )
   policy
     .command('validate')
     .exitOverride()

@@ -27,7 +27,7 @@ export interface IssuerPlan {
   readonly keys: KeySourceDocument
   readonly algorithms: readonly Algorithm[]
   readonly types: readonly string[]
-  readonly identity: NonNullable<IssuerDocument['identity']> | undefined
+  readonly identity: { readonly claim: string } | { readonly kubernetes: string } | undefined
 }
 
 export interface CallerMatcher {
@@ -77,7 +77,7 @@ export interface CompiledPolicy<Issuer> {
   readonly unmatched: Unprotected | undefined
 }
 
-const defaultMaxLifetimeSeconds = 24 * 3600
+const defaultMaxLifetime = '24h'
 const defaultClockSkew = '30s'
 const defaultTypes = ['at+jwt', 'JWT', 'absent']
 
@@ -129,8 +129,13 @@ function planIssuer(name: string, issuer: IssuerDocument): IssuerPlan {
     keys: issuer.keys ?? {},
     algorithms: issuer.algorithms ?? defaultAlgorithms,
     types: issuer.types ?? defaultTypes,
-    identity: issuer.identity,
+    identity: planIdentity(issuer.identity),
   }
+}
+
+function planIdentity(identity: IssuerDocument['identity']): IssuerPlan['identity'] {
+  if (identity?.claim !== undefined) return { claim: identity.claim }
+  return identity?.kubernetes === undefined ? undefined : { kubernetes: identity.kubernetes }
 }
 
 function compileRoute<Issuer>(
@@ -181,14 +186,13 @@ function compileRequirement<Issuer>(
 
 /** A route narrows what its issuers allow; it never widens it. */
 function limitsOf(issuer: IssuerDocument, require: RequirementDocument): IssuerLimits {
-  const limits = [issuer.maxLifetime, require.maxLifetime].flatMap((limit) =>
-    limit === undefined ? [] : [durationSeconds(limit)],
-  )
+  const longest = issuer.maxLifetime ?? defaultMaxLifetime
+  const ofIssuer = durationSeconds(longest)
   return {
     audiences: new Set(
       issuer.audiences.filter((audience) => require.audiences?.includes(audience) ?? true),
     ),
-    maxLifetimeSeconds: limits.length === 0 ? defaultMaxLifetimeSeconds : Math.min(...limits),
+    maxLifetimeSeconds: Math.min(ofIssuer, durationSeconds(require.maxLifetime ?? longest)),
   }
 }
 

@@ -3,7 +3,7 @@
 import { type Refusal, refuse } from '../decision/decision.ts'
 import type { Request } from '../request.ts'
 import { canonicalHost, hostMatches } from './host.ts'
-import { canonicalPath } from './path.ts'
+import { canonicalPath, comparablePattern } from './path.ts'
 import type { RouteDocument } from './schema.ts'
 
 /** A route's `match`, compiled. An absent part matches everything. */
@@ -50,12 +50,8 @@ export function compileMatch(match: NonNullable<RouteDocument['match']>): RouteM
 
 /** Paths compare decoded, as `canonicalPath` gives them: `/v1/*` is kept as the prefix `/v1/`. */
 function compilePaths(paths: readonly string[]): Matcher {
-  const { exact, open } = split(paths, (path) => path.endsWith('/*'))
-  const decode = (path: string) => canonicalPath(path) ?? path
-  return {
-    exact: new Set([...exact].map(decode)),
-    open: open.map((path) => decode(path.slice(0, -1))),
-  }
+  const { exact, open } = split(paths.map(comparablePattern), (path) => path.endsWith('/*'))
+  return { exact, open: open.map((path) => path.slice(0, -1)) }
 }
 
 function split(items: readonly string[], isOpen: (item: string) => boolean): Matcher {

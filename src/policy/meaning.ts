@@ -2,7 +2,7 @@
 
 import { urlProblem } from '../token/url.ts'
 import { durationGrammar, durationSeconds } from './duration.ts'
-import { hiddenBy } from './hidden.ts'
+import { findHidden } from './hidden.ts'
 import { notYetInPeer, notYetInSpec } from './not-yet.ts'
 import { error, type Unplaced, warning } from './problem.ts'
 import { routeProblems } from './route-meaning.ts'
@@ -23,6 +23,8 @@ export interface Parts {
   readonly issuerNames: readonly string[]
   readonly issuers: ReadonlyMap<string, IssuerDocument>
   readonly routes: readonly { readonly index: number; readonly route: RouteDocument }[]
+  /** Where each route name stands first. */
+  readonly firstIndexes: ReadonlyMap<string, number>
 }
 
 const maxClockSkewSeconds = 300
@@ -46,7 +48,11 @@ function takeApart(value: unknown): Parts | undefined {
   const spec = isObject(value) ? value['spec'] : undefined
   if (!isObject(spec)) return undefined
   const issuers = isObject(spec['issuers']) ? spec['issuers'] : {}
-  const routes: unknown[] = Array.isArray(spec['routes']) ? spec['routes'] : []
+  const entries: unknown[] = Array.isArray(spec['routes']) ? spec['routes'] : []
+  const routes = entries.flatMap((route, index) => {
+    const parsed = routeSchema.safeParse(route)
+    return parsed.success ? [{ index, route: parsed.data }] : []
+  })
   return {
     spec,
     peer: peerSchema.safeParse(spec['peer'] ?? {}).data ?? {},
@@ -57,10 +63,8 @@ function takeApart(value: unknown): Parts | undefined {
         return parsed.success ? [[name, parsed.data]] : []
       }),
     ),
-    routes: routes.flatMap((route, index) => {
-      const parsed = routeSchema.safeParse(route)
-      return parsed.success ? [{ index, route: parsed.data }] : []
-    }),
+    routes,
+    firstIndexes: new Map(routes.toReversed().map(({ index, route }) => [route.name, index])),
   }
 }
 
@@ -105,6 +109,9 @@ function issuerProblems(name: string, issuer: IssuerDocument, parts: Parts): Unp
       ),
     )
   }
+  if (issuer.identity !== undefined && Object.keys(issuer.identity).length !== 1) {
+    problems.push(error([...base, 'identity'], 'must have exactly one of claim, kubernetes'))
+  }
   if (issuer.keys !== undefined)
     problems.push(...keySourceProblems([...base, 'keys'], issuer.keys, issuer.issuer))
   const twin = [...parts.issuers].find(
@@ -144,11 +151,9 @@ function keySourceProblems(
 }
 
 function hiddenRoutes(parts: Parts): Unplaced[] {
-  return parts.routes.flatMap(({ index, route }, position) => {
-    const by = hiddenBy(
-      route,
-      parts.routes.slice(0, position).map((earlier) => earlier.route),
-    )
+  const hidden = findHidden(parts.routes.map(({ route }) => route))
+  return parts.routes.flatMap(({ index, route }) => {
+    const by = hidden.get(route)
     return by === undefined
       ? []
       : [

@@ -19,8 +19,9 @@ function present(base: Unplaced['path'], object: object, names: readonly string[
 
 export function notYetInSpec(spec: object): Unplaced[] {
   const problems = present(['spec'], spec, ['revocation', 'dpop', 'wimse'])
-  return 'mode' in spec && spec.mode !== 'enforce'
-    ? [...problems, notYet(['spec', 'mode'], `mode ${spec.mode}`)]
+  const mode = 'mode' in spec ? spec.mode : undefined
+  return mode === 'audit' || mode === 'disabled'
+    ? [...problems, notYet(['spec', 'mode'], `mode ${mode}`)]
     : problems
 }
 

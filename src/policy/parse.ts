@@ -1,19 +1,20 @@
 /** Policy text → a checked document, or every problem at once with its place in the text. */
 
-import leven from 'leven'
 import {
   type Document,
   isMap,
   isNode,
+  isScalar,
   LineCounter,
   type Node,
   type Pair,
   parseAllDocuments,
+  visit,
 } from 'yaml'
-import type { z } from 'zod'
 import { findContradictions } from './meaning.ts'
 import { error, type Problem, type Unplaced } from './problem.ts'
-import { type PolicyDocument, policyJsonSchema, policySchema } from './schema.ts'
+import { type PolicyDocument, policySchema } from './schema.ts'
+import { maxProblems, structureProblems } from './structure.ts'
 
 export type ParseResult =
   | { readonly ok: true; readonly policy: PolicyDocument; readonly warnings: readonly Problem[] }
@@ -22,7 +23,6 @@ export type ParseResult =
 /** A ConfigMap holds at most 1 MiB. */
 export const maxPolicyLength = 1024 * 1024
 const maxAliases = 20
-const maxProblems = 200
 
 /**
  * Reads one YAML 1.2 (or JSON) document. Never throws: a document that bends the parser (alias bombs, nesting
@@ -37,7 +37,7 @@ export function parsePolicy(text: string): ParseResult {
       version: '1.2',
       schema: 'core',
       strict: true,
-      uniqueKeys: true,
+      uniqueKeys: false, // keyProblems looks, in one pass where the parser would compare each with each
       stringKeys: true,
       prettyErrors: false,
       lineCounter: lines,
@@ -47,10 +47,12 @@ export function parsePolicy(text: string): ParseResult {
       return refused([atStart('the policy is empty', 'Start with apiVersion: meshbind/v1alpha1.')])
     }
     const syntax = syntaxProblems(document, lines)
-    if (others.length > 0)
+    syntax.push(...keyProblems(document, lines))
+    if (others.length > 0) {
       syntax.push(
         atStart('more than one YAML document', 'A policy is one document: remove the `---`.'),
       )
+    }
     if (syntax.length > 0) return refused(syntax)
     return judge(document, document.toJS({ maxAliasCount: maxAliases }), lines)
   } catch (cause) {
@@ -61,7 +63,8 @@ export function parsePolicy(text: string): ParseResult {
 function judge(document: Document, value: unknown, lines: LineCounter): ParseResult {
   const parsed = policySchema.safeParse(value, { reportInput: true })
   const unplaced = [
-    ...(parsed.error?.issues.flatMap((issue) => structureProblems(issue)) ?? []),
+    ...(parsed.error?.issues.slice(0, maxProblems).flatMap((issue) => structureProblems(issue)) ??
+      []),
     ...findContradictions(value),
   ]
   const problems = unplaced
@@ -99,109 +102,28 @@ function syntaxProblems(document: Document, lines: LineCounter): Problem[] {
   })
 }
 
-function structureProblems(issue: z.core.$ZodIssue): Unplaced[] {
-  const path = issue.path.filter((part) => typeof part !== 'symbol')
-  switch (issue.code) {
-    case 'unrecognized_keys':
-      return issue.keys.map((key) => ({
-        ...error(
-          [...path, key],
-          `unknown key \`${key.slice(0, 64)}\``,
-          suggestion(key, keysAt(path)),
-        ),
-        at: 'key' as const,
-      }))
-    case 'invalid_type':
-      return [
-        issue.input === undefined
-          ? error(path, `required key \`${path.at(-1) ?? ''}\` is missing`)
-          : error(path, `must be ${article(issue.expected)}, not ${kindOf(issue.input)}`),
-      ]
-    case 'invalid_value':
-      return [
-        error(
-          path,
-          issue.input === undefined
-            ? `required key \`${path.at(-1) ?? ''}\` is missing`
-            : `must be ${issue.values.length > 1 ? 'one of ' : ''}${issue.values.join(', ')}`,
-          suggestion(issue.input, issue.values.map(String)),
-        ),
-      ]
-    case 'too_small':
-      return [
-        error(
-          path,
-          'must not be empty',
-          'Leave the key out if everything is meant; an empty list would mean nothing.',
-        ),
-      ]
-    case 'too_big':
-      return [error(path, `is too large (at most ${issue.maximum})`)]
-    case 'invalid_key':
-      return issue.issues.flatMap((inner) => [
-        { ...error(path, `the name ${inner.message}`), at: 'key' as const },
-      ])
-    case 'invalid_union':
-      return unionProblems(issue, path)
-    default:
-      return [error(path, issue.message)]
-  }
-}
-
-/** Of a union's branches, the one that got furthest says what is wrong. */
-function unionProblems(issue: z.core.$ZodIssueInvalidUnion, path: (string | number)[]): Unplaced[] {
-  const branches = issue.errors.filter((branch) =>
-    branch.some((inner) => inner.path.length > 0 || inner.code === 'unrecognized_keys'),
-  )
-  const [branch] = branches
-  if (branch === undefined) return [error(path, issue.message)]
-  return branch.flatMap((inner) =>
-    structureProblems({ ...inner, path: [...path, ...inner.path] } as z.core.$ZodIssue),
-  )
-}
-
-function article(kind: string): string {
-  if (kind === 'object' || kind === 'record') return 'a map'
-  if (kind === 'array') return 'a list'
-  return kind === 'int' ? 'a whole number' : `a ${kind}`
-}
-
-function kindOf(value: unknown): string {
-  if (value === null) return 'empty'
-  if (Array.isArray(value)) return 'a list'
-  return article(typeof value)
-}
-
-function suggestion(given: unknown, known: readonly string[]): string {
-  if (typeof given !== 'string' || given.length > 64) return ''
-  const near = known
-    .map((name) => ({ name, distance: leven(given.toLowerCase(), name.toLowerCase()) }))
-    .filter(({ name, distance }) => distance <= Math.max(2, Math.floor(name.length / 3)))
-    .sort((a, b) => a.distance - b.distance)[0]
-  if (near !== undefined) return `Did you mean \`${near.name}\`?`
-  return known.length > 0 && known.length <= 16 ? `Known here: ${known.join(', ')}.` : ''
-}
-
-interface SchemaNode {
-  readonly properties?: { readonly [name: string]: SchemaNode }
-  readonly additionalProperties?: SchemaNode | false
-  readonly items?: SchemaNode
-  readonly anyOf?: readonly SchemaNode[]
-}
-
-/** The keys that the schema knows at a place, by walking the JSON Schema that is published. */
-function keysAt(path: readonly (string | number)[]): string[] {
-  let nodes: readonly SchemaNode[] = [policyJsonSchema()]
-  const spread = (list: readonly SchemaNode[]) =>
-    list.flatMap((node) => [node, ...(node.anyOf ?? [])])
-  for (const part of path) {
-    nodes = spread(nodes).flatMap((node) => {
-      if (typeof part === 'number') return node.items ?? []
-      const known = node.properties?.[part]
-      return known ?? (node.additionalProperties || [])
-    })
-  }
-  return spread(nodes).flatMap((node) => Object.keys(node.properties ?? {}))
+/**
+ * Keys that stand twice, and `__proto__`, which JavaScript gives a meaning of its own: parts of a policy could go
+ * missing behind either.
+ */
+function keyProblems(document: Document, lines: LineCounter): Problem[] {
+  const problems: Problem[] = []
+  visit(document, {
+    Map(_, map) {
+      const seen = new Set<unknown>()
+      for (const { key } of map.items) {
+        if (!isScalar(key)) continue
+        const place = lines.linePos(key.range?.[0] ?? 0)
+        const at = { line: place.line, column: place.col }
+        if (key.value === '__proto__')
+          problems.push({ ...error([], 'the key `__proto__` is not taken anywhere'), ...at })
+        if (seen.has(key.value))
+          problems.push({ ...error([], 'Map keys must be unique', 'Keep one of the two.'), ...at })
+        seen.add(key.value)
+      }
+    },
+  })
+  return problems
 }
 
 /** The place of the problem's node, or of the nearest node above it that is there. */
@@ -226,7 +148,7 @@ function nodeAt(
   path: readonly (string | number)[],
   wantKey: boolean,
 ): Node | undefined {
-  if (wantKey && path.length > 0) {
+  if (wantKey && typeof path.at(-1) === 'string') {
     const parent = document.getIn(path.slice(0, -1), true)
     const pair = isMap(parent)
       ? parent.items.find((item: Pair) => String(item.key) === path.at(-1))

@@ -13,6 +13,17 @@ const refusedEscape =
   /%(?:[01][0-9a-f]|7f|2[df]|2e|3[0-9b]|4[1-9a-f]|5[0-9ac]|5f|6[1-9a-f]|7[0-9ae]|25[0-9a-f]{2})/i
 
 /**
+ * A policy's path as `canonicalPath` gives requests' paths: a trailing `*` is kept, the rest percent-decoded. Text
+ * that is no canonical path is given back as it is.
+ */
+export function comparablePattern(pattern: string): string {
+  const open = pattern.endsWith('/*')
+  const path = canonicalPath(open ? pattern.slice(0, -1) : pattern)
+  if (path === undefined) return pattern
+  return open ? `${path}*` : path
+}
+
+/**
  * The path without its query, percent-decoded for comparison, or undefined if it must be refused. One pass of
  * decoding is unambiguous after these checks, so `/a!` and `/a%21` meet the same route, as they meet the same handler
  * behind it. A trailing slash is part of the path: `/a/` is another path than `/a`.

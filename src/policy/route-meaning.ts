@@ -11,10 +11,9 @@ import type { RequirementDocument, RouteDocument } from './schema.ts'
 
 export function routeProblems(index: number, route: RouteDocument, parts: Parts): Unplaced[] {
   const base = ['spec', 'routes', index]
-  const firstOfName = parts.routes.find(({ route: other }) => other.name === route.name)
   return [
     ...notYetInRoute(index, route),
-    ...(firstOfName !== undefined && firstOfName.index < index
+    ...((parts.firstIndexes.get(route.name) ?? index) < index
       ? [error([...base, 'name'], `another route is called \`${route.name}\` already`)]
       : []),
     ...(route.match?.hosts ?? []).flatMap((host, i) =>

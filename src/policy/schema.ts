@@ -34,12 +34,8 @@ const keySource = z.strictObject({
   caFile: text.optional(),
 })
 
-const identity = z.union(
-  [z.strictObject({ claim: text }), z.strictObject({ kubernetes: trustDomain })],
-  {
-    error: 'must be { claim: … } or { kubernetes: <trust domain> }',
-  },
-)
+/** Exactly one of claim, kubernetes; meaning.ts says so. */
+const identity = z.strictObject({ claim: text.optional(), kubernetes: trustDomain.optional() })
 
 const introspection = z.strictObject({
   url: text,
@@ -74,6 +70,10 @@ const match = z.strictObject({
   context: z.record(text, z.string().max(2048)).optional(),
 })
 
+const claimValue = z.union([z.string(), z.number(), z.boolean()], {
+  error: 'must be a text, a number, true or false',
+})
+
 const requirement = z.strictObject({
   issuers: listOf(name).optional(),
   audiences: listOf(text).optional().describe('Narrows the audiences of the issuers'),
@@ -86,7 +86,7 @@ const requirement = z.strictObject({
   )
     .max(32)
     .optional(),
-  claims: z.record(text, listOf(z.union([z.string(), z.number(), z.boolean()]))).optional(),
+  claims: z.record(text, listOf(claimValue)).optional(),
   maxLifetime: duration.optional(),
   maxAge: duration.optional(),
   unbound: z.literal('allow').optional(),
@@ -167,7 +167,7 @@ export const policySchema = z
       revocation: revocation.optional(),
       dpop: dpop.optional(),
       wimse: wimse.optional(),
-      routes: listOf(routeSchema).describe('The first that matches decides').max(10_000),
+      routes: z.array(routeSchema).min(1).max(10_000).describe('The first that matches decides'),
     }),
   })
   .meta({ title: 'meshbind BindingPolicy v1alpha1' })

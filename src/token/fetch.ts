@@ -43,19 +43,21 @@ export function fetchDocument(url: URL, options: FetchOptions = {}): Promise<Key
         )
         return
       }
+      const tooLarge = `the document is over ${maxBytes} bytes`
       const chunks: Buffer[] = []
       let size = 0
       response.on('data', (chunk: Buffer) => {
         chunks.push(chunk)
         size += chunk.length
-        if (size > maxBytes) request.destroy(new Error(`the document is over ${maxBytes} bytes`))
+        if (size > maxBytes) request.destroy(new Error(tooLarge))
       })
       response.once('error', (error) => reject(new Error(describe(error, timeoutMs))))
       response.once('close', () => {
         if (!response.complete) reject(new Error('the answer was cut off'))
       })
       response.once('end', () => {
-        resolve({
+        if (size > maxBytes) return reject(new Error(tooLarge))
+        return resolve({
           bytes: Buffer.concat(chunks),
           maxAgeSeconds: maxAgeOf(response.headers['cache-control']),
         })

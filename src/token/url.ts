@@ -5,6 +5,10 @@ import { BlockList, isIP } from 'node:net'
 const linkLocal = new BlockList()
 linkLocal.addSubnet('169.254.0.0', 16, 'ipv4')
 linkLocal.addSubnet('fe80::', 10, 'ipv6')
+// The same addresses by way of NAT64 (RFC 6052 §2.1) and as IPv4-compatible IPv6, and AWS's metadata service in IPv6.
+linkLocal.addSubnet('64:ff9b::a9fe:0', 112, 'ipv6')
+linkLocal.addSubnet('::a9fe:0', 112, 'ipv6')
+linkLocal.addAddress('fd00:ec2::254', 'ipv6')
 
 const loopback = new BlockList()
 loopback.addSubnet('127.0.0.0', 8, 'ipv4')

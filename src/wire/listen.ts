@@ -7,10 +7,12 @@ import type { Server, ServerCredentials } from '@grpc/grpc-js'
 const socketMode = 0o660
 const unixPrefix = 'unix:'
 
+const maxPort = 65_535
+
 export function isListenAddress(text: string): boolean {
-  return text.startsWith(unixPrefix)
-    ? /^unix:\/[^\0]+$/.test(text)
-    : /^(?:[^\s:[\]]+|\[[0-9a-fA-F:.]+\]):\d{1,5}$/.test(text)
+  if (text.startsWith(unixPrefix)) return /^unix:\/[^\0]+$/.test(text)
+  const port = /^(?:[^\s:[\]]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})$/.exec(text)?.[1]
+  return port !== undefined && Number(port) <= maxPort
 }
 
 /** Binds and gives the address back, with the port that was chosen where it was 0. Throws with the fix in the message. */

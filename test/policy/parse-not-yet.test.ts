@@ -1,0 +1,120 @@
+import test from 'ava'
+import { parsePolicy } from '../../src/policy/parse.ts'
+
+const good = `apiVersion: meshbind/v1alpha1
+kind: BindingPolicy
+metadata: { name: shop }
+spec:
+  trustDomains: [mesh.example]
+  issuers:
+    corp:
+      issuer: https://idp.example
+      audiences: [https://a.example]
+      keys: { file: jwks.json }
+  routes:
+    - name: first
+      require: { issuers: [corp], bindings: [jwk] }
+`
+
+function edited(from: string, to: string): string {
+  if (good.split(from).length !== 2) throw new Error(`the text must hold this once: ${from}`)
+  return good.replace(from, () => to)
+}
+
+/** `line:col message` and the advice of every problem. */
+function problemsOf(text: string): { said: string; advice: string }[] {
+  const result = parsePolicy(text)
+  return result.ok
+    ? []
+    : result.problems.map(({ line, column, message, advice }) => ({
+        said: `${line}:${column} ${message}`,
+        advice,
+      }))
+}
+
+function placeOf(text: string, piece: string): string {
+  const before = text.slice(0, text.indexOf(piece)).split('\n')
+  if (!text.includes(piece)) throw new Error(`not in the text: ${piece}`)
+  return `${before.length}:${(before.at(-1) ?? '').length + 1}`
+}
+
+const spec = (line: string) => ['spec:\n', `spec:\n  ${line}\n`] as const
+const route = (line: string) =>
+  ['    - name: first\n', `    - name: first\n      ${line}\n`] as const
+const requires = (more: string) => ['bindings: [jwk]', `bindings: [jwk], ${more}`] as const
+const bindings = (list: string) => ['bindings: [jwk]', `bindings: [${list}]`] as const
+const file = '{ file: k.json }'
+
+/** Each well-formed part of the language that waits: the edit, where it stands, its name in the message. */
+const parts: readonly (readonly [edit: readonly [string, string], at: string, what: string])[] = [
+  [spec('mode: audit'), 'mode', 'mode audit'],
+  [spec('mode: disabled'), 'mode', 'mode disabled'],
+  [route('mode: audit'), 'mode', 'mode audit'],
+  [route('mode: disabled'), 'mode', 'mode disabled'],
+  [spec('revocation: { denylist: { file: revoked.yaml } }'), 'revocation', '`revocation`'],
+  [spec('dpop: { origins: [https://a.example] }'), 'dpop', '`dpop`'],
+  [
+    spec(`wimse: { audiences: [a], trustAnchors: { mesh.example: { keys: ${file} } } }`),
+    'wimse',
+    '`wimse`',
+  ],
+  [spec('peer: { forwarders: [spiffe://mesh.example/ns/gw] }'), 'forwarders', '`forwarders`'],
+  [spec('peer: { maxForwards: 2 }'), 'maxForwards', '`maxForwards`'],
+  [spec(`peer: { trustBundles: { mesh.example: ${file} } }`), 'trustBundles', '`trustBundles`'],
+  [requires('unbound: allow'), 'unbound', '`unbound`'],
+  [requires('rotation: { grace: 10m }'), 'rotation', '`rotation`'],
+  [requires('delegation: { maxDepth: 2 }'), 'delegation', '`delegation`'],
+  [requires('dpop: { origins: [https://a.example] }'), 'dpop', '`dpop`'],
+  [
+    [
+      '      keys: { file: jwks.json }\n',
+      '      introspection: { url: https://p.example, clientId: m }\n',
+    ],
+    'introspection',
+    '`introspection`',
+  ],
+]
+
+test('policy.md: the policy that the following tests extend is valid', (t) => {
+  t.deepEqual(problemsOf(good), [])
+})
+
+for (const [[from, to], at, what] of parts) {
+  test(`policy.md: refused by name in this version, never ignored: ${to.trim()}`, (t) => {
+    const text = edited(from, to)
+    const [problem, ...others] = problemsOf(text)
+    t.is(problem?.said, `${placeOf(text, at)} ${what} is not in this version`)
+    t.regex(problem?.advice ?? '', /release/)
+    t.deepEqual(others, [])
+  })
+}
+
+const listed: readonly (readonly [edit: readonly [string, string], at: string, what: string])[] = [
+  [bindings('jwk, dpop'), 'dpop', 'binding dpop'],
+  [bindings('jwk, wimse'), 'wimse', 'binding wimse'],
+  [spec('peer: { evidence: [certificate, xfcc] }'), 'xfcc', 'evidence xfcc'],
+  [spec('peer: { evidence: [certificate, waypoint] }'), 'waypoint', 'evidence waypoint'],
+]
+for (const [[from, to], at, what] of listed) {
+  test(`policy.md: refused by name in this version, never ignored: ${to.trim()}`, (t) => {
+    const text = edited(from, to)
+    const problems = problemsOf(text)
+    t.is(problems.length, 1)
+    t.true(problems[0]?.said.endsWith(` ${what} is not in this version`), problems[0]?.said)
+    t.regex(problems[0]?.advice ?? '', /release/)
+    t.true(text.includes(at))
+  })
+}
+
+test('policy.md: an item of a list that is not in this version is shown where it stands', (t) => {
+  for (const [[from, to], at] of listed) {
+    const text = edited(from, to)
+    t.is(problemsOf(text)[0]?.said.split(' ')[0], placeOf(text, at), to)
+  }
+})
+
+test('policy.md: what this version has is not refused', (t) => {
+  const edits = [spec('mode: enforce'), route('mode: enforce'), bindings('"x5t#S256", jwk')]
+  for (const [from, to] of [...edits, spec('peer: { evidence: [certificate, principal] }')])
+    t.deepEqual(problemsOf(edited(from, to)), [], to)
+})
