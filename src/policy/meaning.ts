@@ -4,28 +4,10 @@ import { urlProblem } from '../token/url.ts'
 import { durationGrammar, durationSeconds } from './duration.ts'
 import { findHidden } from './hidden.ts'
 import { notYetInPeer, notYetInSpec } from './not-yet.ts'
+import { type Parts, takeApart } from './parts.ts'
 import { error, type Unplaced, warning } from './problem.ts'
 import { routeProblems } from './route-meaning.ts'
-import {
-  type IssuerDocument,
-  issuerSchema,
-  type KeySourceDocument,
-  type PeerDocument,
-  peerSchema,
-  type RouteDocument,
-  routeSchema,
-} from './schema.ts'
-
-/** The well-formed parts of a document that may be broken elsewhere. */
-export interface Parts {
-  readonly spec: { readonly [name: string]: unknown }
-  readonly peer: PeerDocument
-  readonly issuerNames: readonly string[]
-  readonly issuers: ReadonlyMap<string, IssuerDocument>
-  readonly routes: readonly { readonly index: number; readonly route: RouteDocument }[]
-  /** Where each route name stands first. */
-  readonly firstIndexes: ReadonlyMap<string, number>
-}
+import type { IssuerDocument, KeySourceDocument } from './schema.ts'
 
 const maxClockSkewSeconds = 300
 
@@ -42,34 +24,6 @@ export function findContradictions(value: unknown): Unplaced[] {
     ...hiddenRoutes(parts),
     ...unmatchedProblems(parts),
   ]
-}
-
-function takeApart(value: unknown): Parts | undefined {
-  const spec = isObject(value) ? value['spec'] : undefined
-  if (!isObject(spec)) return undefined
-  const issuers = isObject(spec['issuers']) ? spec['issuers'] : {}
-  const entries: unknown[] = Array.isArray(spec['routes']) ? spec['routes'] : []
-  const routes = entries.flatMap((route, index) => {
-    const parsed = routeSchema.safeParse(route)
-    return parsed.success ? [{ index, route: parsed.data }] : []
-  })
-  return {
-    spec,
-    peer: peerSchema.safeParse(spec['peer'] ?? {}).data ?? {},
-    issuerNames: Object.keys(issuers),
-    issuers: new Map(
-      Object.entries(issuers).flatMap(([name, issuer]) => {
-        const parsed = issuerSchema.safeParse(issuer)
-        return parsed.success ? [[name, parsed.data]] : []
-      }),
-    ),
-    routes,
-    firstIndexes: new Map(routes.toReversed().map(({ index, route }) => [route.name, index])),
-  }
-}
-
-function isObject(value: unknown): value is { readonly [name: string]: unknown } {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function clockSkewProblems(value: unknown): Unplaced[] {

@@ -1,68 +1,11 @@
 import test from 'ava'
 import fc from 'fast-check'
-import { audience } from '../support/issuer.ts'
-import { createWorld, type Question } from '../support/world.ts'
+import { assertControls, canonicalOnly, without, withToken, world } from '../support/paths-world.ts'
 
-/** Public rules before and after protected ones; some of each are limited to a host. */
-const policy = `
-apiVersion: meshbind/v1alpha1
-kind: BindingPolicy
-metadata: { name: shop }
-spec:
-  trustDomains: [mesh.example]
-  issuers:
-    corp: { issuer: https://idp.example, audiences: [${audience}], keys: { file: jwks.json } }
-  routes:
-    - name: public
-      match: { hosts: [payments.mesh.example], paths: [/public/*, /healthz] }
-      require: none
-    - name: anyone-reads
-      match: { hosts: [payments.mesh.example], methods: [GET], paths: [/docs/*] }
-      require: none
-    - name: open-host
-      match: { hosts: [open.mesh.example, "*.open.mesh.example"] }
-      require: none
-    - name: admin
-      match: { hosts: [payments.mesh.example], paths: [/admin, /admin/*] }
-      require: { issuers: [corp], bindings: ["x5t#S256"] }
-    - name: rest
-      match: { hosts: [payments.mesh.example] }
-      require: { issuers: [corp], bindings: ["x5t#S256"] }
-`
-
-const world = await createWorld({ policy })
-const token = await world.token()
-
-/** `allow <route>` or the reason, for a request that brings no token. */
-async function without(question: Question): Promise<string> {
-  const { allowed, reason, line } = await world.ask({ method: 'GET', ...question })
-  return allowed ? `allow ${JSON.parse(line).route}` : reason
-}
-
-async function withToken(question: Question): Promise<string> {
-  return without({ ...question, token })
-}
-
-const canonicalOnly = 'path_not_canonical'
-const needsToken = 'credential_missing'
-
-test('N236-N243: the controls: public is open, the rest is allowed with a bound token only', async (t) => {
-  for (const path of ['/public/a', '/public/', '/healthz', '/healthz?x=1', '/public/a%20b'])
-    t.is(await without({ path }), 'allow public', path)
-  for (const path of [
-    '/admin',
-    '/admin/users',
-    '/',
-    '/publicx',
-    '/public',
-    '/healthz/',
-    '/Public/a',
-  ])
-    t.is(await without({ path }), needsToken, path)
-  t.is(await withToken({ path: '/admin/users' }), 'allow admin')
-  t.is(await withToken({ path: '/anything' }), 'allow rest')
-  t.is(await without({ path: '/any', host: 'open.mesh.example' }), 'allow open-host')
-})
+test(
+  'N236-N243: the controls: public is open, the rest is allowed with a bound token only',
+  assertControls,
+)
 
 const disguises: { readonly [id: string]: readonly string[] } = {
   'N236: empty segments': ['//admin', '///', '//', '/public//admin', '/public//', '//public/a'],

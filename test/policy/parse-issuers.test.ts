@@ -1,46 +1,8 @@
 import test from 'ava'
-import { parsePolicy } from '../../src/policy/parse.ts'
+import { edit, placeOf, problemsOf, twoIssuers } from '../support/policy-text.ts'
 
-const good = `apiVersion: meshbind/v1alpha1
-kind: BindingPolicy
-metadata: { name: shop }
-spec:
-  trustDomains: [mesh.example]
-  issuers:
-    corp:
-      issuer: https://idp.example
-      audiences: [https://a.example, https://b.example]
-      keys: { file: jwks.json }
-      identity: { claim: sub }
-    plain:
-      issuer: https://plain.example
-      audiences: [https://a.example]
-      keys: { file: plain.json }
-  routes:
-    - name: first
-      match: { paths: [/v1/*] }
-      require: { issuers: [corp], bindings: [jwk] }
-`
-
-function edited(from: string, to: string): string {
-  if (good.split(from).length !== 2) throw new Error(`the text must hold this once: ${from}`)
-  return good.replace(from, () => to)
-}
-
-function placeOf(text: string, piece: string): string {
-  const before = text.slice(0, text.indexOf(piece)).split('\n')
-  if (!text.includes(piece)) throw new Error(`not in the text: ${piece}`)
-  return `${before.length}:${(before.at(-1) ?? '').length + 1}`
-}
-
-function problemsOf(text: string): string[] {
-  const result = parsePolicy(text)
-  const found = result.ok ? result.warnings : result.problems
-  return found.map(
-    ({ severity, line, column, message }) =>
-      `${line}:${column} ${severity === 'warning' ? 'warning: ' : ''}${message}`,
-  )
-}
+const good = twoIssuers
+const edited = (from: string, to: string) => edit(good, from, to)
 
 const keys = '{ file: jwks.json }'
 const loopbackOnly = 'must be https (http is for loopback alone)'

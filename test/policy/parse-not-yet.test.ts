@@ -1,5 +1,6 @@
 import test from 'ava'
 import { parsePolicy } from '../../src/policy/parse.ts'
+import { edit } from '../support/policy-text.ts'
 
 const good = `apiVersion: meshbind/v1alpha1
 kind: BindingPolicy
@@ -16,10 +17,7 @@ spec:
       require: { issuers: [corp], bindings: [jwk] }
 `
 
-function edited(from: string, to: string): string {
-  if (good.split(from).length !== 2) throw new Error(`the text must hold this once: ${from}`)
-  return good.replace(from, () => to)
-}
+const edited = (from: string, to: string) => edit(good, from, to)
 
 /** `line:col message` and the advice of every problem. */
 function problemsOf(text: string): { said: string; advice: string }[] {

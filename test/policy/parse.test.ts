@@ -1,5 +1,6 @@
 import test from 'ava'
 import { parsePolicy } from '../../src/policy/parse.ts'
+import { edit, placeOf, problemsOf } from '../support/policy-text.ts'
 
 const good = `apiVersion: meshbind/v1alpha1
 kind: BindingPolicy
@@ -18,24 +19,7 @@ spec:
       require: { issuers: [corp], bindings: ["x5t#S256"] }
 `
 
-function edited(from: string, to: string, text = good): string {
-  if (text.split(from).length !== 2) throw new Error(`the text must hold this once: ${from}`)
-  return text.replace(from, () => to)
-}
-
-/** Where a piece of text begins, one-based; counted here and not by the parser. */
-function placeOf(text: string, piece: string): string {
-  const before = text.slice(0, text.indexOf(piece)).split('\n')
-  if (!text.includes(piece)) throw new Error(`not in the text: ${piece}`)
-  return `${before.length}:${(before.at(-1) ?? '').length + 1}`
-}
-
-function problemsOf(text: string): string[] {
-  const result = parsePolicy(text)
-  return result.ok
-    ? []
-    : result.problems.map(({ line, column, message }) => `${line}:${column} ${message}`)
-}
+const edited = (from: string, to: string, text = good) => edit(text, from, to)
 
 function adviceOf(text: string): string {
   const result = parsePolicy(text)
