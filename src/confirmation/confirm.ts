@@ -3,7 +3,7 @@
 import { type Grounds, isRefusal, type Refusal, refuse } from '../decision/decision.ts'
 import type { Presenter } from '../evidence/presenter.ts'
 import type { Credential } from '../token/credential.ts'
-import { isJsonObject, type JsonObject, member } from '../token/strict-json.ts'
+import { isJsonObject, member } from '../token/strict-json.ts'
 import type { VerifiedToken } from '../token/verify.ts'
 import type { ConfirmationMethod } from './method.ts'
 import { type MethodName, methods, unconfirmableMembers } from './methods.ts'
@@ -16,12 +16,10 @@ export interface Confirmed extends Grounds {
   readonly method: MethodName
 }
 
-const memberMethods: readonly ConfirmationMethod<MethodName>[] = methods.filter(
-  (m) => m.member !== undefined,
-)
-const identityMethods: readonly ConfirmationMethod<MethodName>[] = methods.filter(
-  (m) => m.member === undefined,
-)
+type Method = ConfirmationMethod<MethodName>
+
+const all: readonly Method[] = methods
+const identityMethods = all.filter((method) => method.member === undefined)
 
 /**
  * Every `cnf` member that is understood must be confirmed, whether the route lists its method or not; at least one
@@ -36,37 +34,39 @@ export function confirm(
   bindings: ReadonlySet<string>,
 ): Confirmed | Refusal {
   if (token.delegated) return refuse('delegation_refused')
-  const cnf = readConfirmation(token.confirmation)
-  if (isRefusal(cnf)) return cnf
+  const understood = readConfirmation(token.confirmation)
+  if (isRefusal(understood)) return understood
   if (scheme === 'DPoP') return refuse('scheme_mismatch', 'the token is not bound to a DPoP key')
-  const understood = memberMethods.filter(
-    (m) => cnf !== undefined && m.member !== undefined && Object.hasOwn(cnf, m.member),
-  )
-  for (const method of understood) {
-    const refusal = method.confirm(member(cnf ?? {}, method.member ?? ''), token, presenter)
+  for (const { method, value } of understood) {
+    const refusal = method.confirm(value, token, presenter)
     if (refusal !== undefined) return refusal
   }
-  const listed = understood.find((m) => bindings.has(m.name))
-  if (listed !== undefined) return mint(listed.name)
-  const identity = identityMethods.find((m) => bindings.has(m.name))
-  if (identity !== undefined)
+  const listed = understood.find(({ method }) => bindings.has(method.name))
+  if (listed !== undefined) return mint(listed.method.name)
+  const identity = identityMethods.find((method) => bindings.has(method.name))
+  if (identity !== undefined) {
     return identity.confirm(undefined, token, presenter) ?? mint(identity.name)
-  return cnf === undefined
+  }
+  return token.confirmation === undefined
     ? refuse('binding_missing', 'no cnf')
     : refuse('binding_unsupported', 'the route lists none of the confirmed methods')
 }
 
-/** `cnf` as an object with something in it that can be confirmed, undefined if the token has none. */
-function readConfirmation(value: unknown): JsonObject | undefined | Refusal {
-  if (value === undefined) return undefined
-  if (!isJsonObject(value)) return refuse('binding_malformed', 'cnf is not an object')
-  if (Object.keys(value).length === 0) return refuse('binding_malformed', 'cnf is empty')
-  const unconfirmable = unconfirmableMembers.find((name) => Object.hasOwn(value, name))
+/** The methods whose members `cnf` has, each with its value; none where the token has no `cnf`. */
+function readConfirmation(cnf: unknown): readonly { method: Method; value: unknown }[] | Refusal {
+  if (cnf === undefined) return []
+  if (!isJsonObject(cnf)) return refuse('binding_malformed', 'cnf is not an object')
+  if (Object.keys(cnf).length === 0) return refuse('binding_malformed', 'cnf is empty')
+  const unconfirmable = unconfirmableMembers.find((name) => Object.hasOwn(cnf, name))
   if (unconfirmable !== undefined) return refuse('binding_unsupported', `cnf.${unconfirmable}`)
-  const understood = memberMethods.some(
-    (m) => m.member !== undefined && Object.hasOwn(value, m.member),
+  const understood = all.flatMap((method) =>
+    method.member !== undefined && Object.hasOwn(cnf, method.member)
+      ? [{ method, value: member(cnf, method.member) }]
+      : [],
   )
-  return understood ? value : refuse('binding_unsupported', 'no member of cnf is understood')
+  return understood.length > 0
+    ? understood
+    : refuse('binding_unsupported', 'no member of cnf is understood')
 }
 
 function mint(method: MethodName): Confirmed {
