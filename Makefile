@@ -24,8 +24,9 @@ test: $(installed) ## Run every test, the end-to-end ones with a real Envoy incl
 build: $(installed) ## Compile src/ to dist/
 	@npm run --silent build
 	@git rev-parse --short HEAD > dist/COMMIT 2>/dev/null || rm -f dist/COMMIT
+	@chmod +x dist/main.js && ln -sf ../../dist/main.js node_modules/.bin/meshbind
 
-check: $(installed) ## Lint, types, and docs that match the code
+check: $(installed) ## Lint and types (make test also holds the docs against the code)
 	@npm run --silent lint
 	@npm run --silent types
 

@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { styleText } from 'node:util'
 import { findEnvoy, type RunningEnvoy, startEnvoy } from '../test/support/envoy.ts'
 import {
@@ -346,13 +347,21 @@ async function hold({
   console.log(
     `${bold('  It stays up for 15 minutes, or until Ctrl-C. As the owner, then as the thief:')}\n${curl('orders')}\n${curl('blog')}\n`,
   )
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, 15 * 60_000)
-    process.once('SIGINT', () => {
-      clearTimeout(timer)
-      resolve()
-    })
-  })
+  await sleep(15 * 60_000)
+}
+
+let cleaned: Promise<void> | undefined
+
+/** Ends what was started, in reverse, once. */
+function cleanUp(): Promise<void> {
+  cleaned ??= (async () => {
+    for (const cleanup of cleanups.reverse()) await cleanup()
+  })()
+  return cleaned
+}
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.once(signal, () => cleanUp().finally(() => process.exit(130)))
 }
 
 try {
@@ -363,5 +372,5 @@ try {
   )
   process.exitCode = 3
 } finally {
-  for (const cleanup of cleanups.reverse()) await cleanup()
+  await cleanUp()
 }

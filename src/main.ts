@@ -10,7 +10,8 @@ try {
     process.exitCode = code
   }).parseAsync()
 } catch (error) {
-  process.exitCode = report(error)
+  // Something may be listening already: what could not start must not stay.
+  process.exit(report(error))
 }
 
 /** Commander has printed its own message already; a stack trace means a bug. */

@@ -58,7 +58,8 @@ export async function startAdmin(
 
 function listenOn(server: Server, host: string, port: number, address: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', (error) =>
+    // Stays for good: a connection that cannot be accepted later must not end the process.
+    server.on('error', (error) =>
       reject(new Error(`cannot listen on ${address}: ${error.message}`)),
     )
     server.listen(port, host, resolve)

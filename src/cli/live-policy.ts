@@ -5,13 +5,8 @@ import type { Policy } from '../check.ts'
 import { compilePolicy, type IssuerPlan } from '../policy/compile.ts'
 import type { PolicyDocument } from '../policy/schema.ts'
 import { fetchDiscoveredKeys } from '../token/discovery.ts'
-import { fetchDocument } from '../token/fetch.ts'
-import {
-  createKeySource,
-  type KeyDocument,
-  type KeyFetchResult,
-  type KeySource,
-} from '../token/key-source.ts'
+import { type FetchedDocument, fetchDocument } from '../token/fetch.ts'
+import { createKeySource, type KeyFetchResult, type KeySource } from '../token/key-source.ts'
 import { createTokenIssuer } from '../token/verify.ts'
 import { readBoundedFile } from './read-file.ts'
 
@@ -57,7 +52,7 @@ export function startPolicy(document: PolicyDocument, options: LivePolicyOptions
   }
 }
 
-function loaderOf({ issuer, keys }: IssuerPlan, directory: string): () => Promise<KeyDocument> {
+function loaderOf({ issuer, keys }: IssuerPlan, directory: string): () => Promise<FetchedDocument> {
   const { file, url, caFile } = keys
   if (file !== undefined) {
     return async () => ({ bytes: await readBoundedFile(resolve(directory, file), maxKeyFileBytes) })

@@ -5,7 +5,13 @@ import { policyJsonSchema } from '../policy/schema.ts'
 import { CommandError } from './exit.ts'
 import { validatePolicies } from './policy-validate.ts'
 import { type ServeSettings, serve } from './serve.ts'
-import { decisionLogMode, listenAddress, milliseconds, positiveInteger } from './settings.ts'
+import {
+  adminAddress,
+  decisionLogMode,
+  listenAddress,
+  milliseconds,
+  positiveInteger,
+} from './settings.ts'
 import { versionInfo } from './version.ts'
 
 /** Runs a command and hands its exit code to `exit`; usage errors throw commander's own error. */
@@ -14,6 +20,7 @@ export function createProgram(exit: (code: number) => void): Command {
     .description(
       'Envoy external authorization that allows a token only from the workload it is bound to.',
     )
+    .version(versionText(), '--version', 'print version, commit and Node version')
     .exitOverride()
     .showHelpAfterError('(meshbind --help shows the commands)')
     .addHelpText(
@@ -144,7 +151,7 @@ function serveSettings(flags: ServeFlags): ServeSettings {
     policy: flags.policy,
     listen: listen.map((address) => listenAddress('--listen', address)),
     tls: tlsFiles(flags),
-    admin: flags.admin === 'off' ? undefined : listenAddress('--admin', flags.admin),
+    admin: flags.admin === 'off' ? undefined : adminAddress('--admin', flags.admin),
     deadlineMs: milliseconds('--deadline', flags.deadline),
     maxInFlight: positiveInteger('--max-in-flight', flags.maxInFlight),
     logLevel: flags.logLevel,
@@ -197,6 +204,11 @@ function policyCommand(exit: (code: number) => void): Command {
   return policy
 }
 
+function versionText(): string {
+  const { version, commit, node } = versionInfo()
+  return `meshbind ${version} (commit ${commit}, Node ${node})`
+}
+
 function versionCommand(): Command {
   return new Command('version')
     .exitOverride()
@@ -204,10 +216,6 @@ function versionCommand(): Command {
     .addOption(outputOption())
     .addHelpText('after', examples('meshbind version', 'meshbind version --output json'))
     .action(({ output }: { output: string }) => {
-      const { version, commit, node } = versionInfo()
-      const text = `meshbind ${version} (commit ${commit}, Node ${node})`
-      process.stdout.write(
-        `${output === 'json' ? JSON.stringify({ version, commit, node }) : text}\n`,
-      )
+      process.stdout.write(`${output === 'json' ? JSON.stringify(versionInfo()) : versionText()}\n`)
     })
 }

@@ -41,6 +41,7 @@ export async function serve(settings: ServeSettings): Promise<number> {
   const live = await loadPolicy(settings.policy, log)
   const { policy } = live
   let ready = false
+  let draining = false
 
   const server = await startServer({
     addresses: settings.listen,
@@ -56,8 +57,11 @@ export async function serve(settings: ServeSettings): Promise<number> {
       log.app.error({ decision_id: decisionId, error: describeError(error) }, 'a check failed'),
   }).catch(cannotRun)
   const admin = await startAdminIfWanted(settings.admin, () => ({
-    ready,
-    waitingFor: ready ? [] : ['the first read of every key source'],
+    ready: ready && !draining,
+    waitingFor: [
+      ...(ready ? [] : ['the first read of every key source']),
+      ...(draining ? ['the end: it is draining'] : []),
+    ],
     policy: { name: policy.name, revision: policy.revision },
   }))
   log.app.info(
@@ -71,16 +75,19 @@ export async function serve(settings: ServeSettings): Promise<number> {
     'listening',
   )
 
-  await Promise.race([keySourcesTried(live), stopped])
-  ready = true
-  server.setServing(true)
-  log.app.info({ policy_revision: policy.revision, routes: policy.routes.length }, 'ready')
+  const early = await Promise.race([keySourcesTried(live), stopped])
+  if (early === undefined) {
+    ready = true
+    server.setServing(true)
+    log.app.info({ policy_revision: policy.revision, routes: policy.routes.length }, 'ready')
+  }
 
   const signal = await stopped
+  draining = true
   log.app.info({ signal, in_flight: server.inFlight(), limit_ms: settings.drainMs }, 'draining')
   await stop(server, admin, live, settings.drainMs)
   log.app.info({ decision_log_dropped: log.dropped() }, 'stopped')
-  log.flush()
+  await log.close()
   return exitCode.good
 }
 
@@ -105,15 +112,24 @@ async function loadPolicy(file: string, log: Log): Promise<LivePolicy> {
     file,
     text: found.text,
     clock: nowSeconds,
-    onFetch: (issuer, outcome, error) => {
-      if (outcome === 'ok') log.app.debug({ issuer }, 'keys read')
-      else
-        log.app.warn(
-          { issuer, result: outcome, error },
-          'keys could not be read; the last good ones stay for their time',
-        )
-    },
+    onFetch: fetchLogger(log),
   })
+}
+
+/** Tells of a change, not of every read: a source that stays broken is one line. */
+function fetchLogger(log: Log): Parameters<typeof startPolicy>[1]['onFetch'] {
+  const last = new Map<string, string>()
+  return (issuer, result, error) => {
+    const state = `${result} ${error ?? ''}`
+    if (last.get(issuer) === state) return
+    last.set(issuer, state)
+    if (result === 'ok') log.app.info({ issuer }, 'keys read')
+    else
+      log.app.warn(
+        { issuer, result, error },
+        'keys could not be read: the last good ones serve for an hour; without any, tokens are refused as keys_unavailable',
+      )
+  }
 }
 
 function decideWith(

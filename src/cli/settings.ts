@@ -31,6 +31,15 @@ export function listenAddress(flag: string, text: string): string {
   return text
 }
 
+export function adminAddress(flag: string, text: string): string {
+  if (!isListenAddress(text) || text.startsWith('unix:')) {
+    throw new CommandError(
+      `${flag}: \`${text}\` is no address; write host:port (127.0.0.1:9464) or off`,
+    )
+  }
+  return text
+}
+
 export function decisionLogMode(flag: string, text: string): DecisionLogMode {
   const every = /^sample:([1-9]\d{0,6})$/.exec(text)?.[1]
   if (every !== undefined) return { kind: 'sample', every: Number(every) }

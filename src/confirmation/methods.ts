@@ -11,7 +11,8 @@ export type MethodName = (typeof methods)[number]['name']
 export const methodNames: readonly MethodName[] = methods.map((method) => method.name)
 
 /**
- * `cnf` members that bind a token in a way that has a specification but no method above. Ignoring one beside a
- * member that can be confirmed would quietly loosen what the issuer asked for, so each of them refuses.
+ * `cnf` members of methods that the policy language has and this version has not. Ignoring one beside a member that
+ * can be confirmed would quietly loosen what the issuer asked for, so it refuses. Other members that are not
+ * understood are ignored beside one that is (RFC 7800 §3.1).
  */
 export const unconfirmableMembers = ['jkt'] as const

@@ -1,5 +1,6 @@
 /** Standard output as the log: application messages and decisions share one stream that never blocks a check. */
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Logger, pino } from 'pino'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
@@ -9,11 +10,13 @@ export interface Log {
   /** Writes one finished line, or drops and counts it where standard output is too slow. */
   writeLine(line: string): void
   dropped(): number
-  flush(): void
+  /** Writes what is buffered, for half a second at the most: a reader that stalls must not keep the process. */
+  close(): Promise<void>
 }
 
 /** What a stalled reader of standard output may cost in memory; beyond it lines are dropped. */
 const maxBufferedBytes = 4 * 1024 * 1024
+const closeLimitMs = 500
 
 export function createLog(level: LogLevel): Log {
   const stream = pino.destination({ fd: 1, sync: false, maxLength: maxBufferedBytes })
@@ -38,12 +41,10 @@ export function createLog(level: LogLevel): Log {
       stream.write(`${line}\n`)
     },
     dropped: () => dropped,
-    flush: () => {
-      try {
-        stream.flushSync()
-      } catch {
-        // nothing was open, or nobody reads any more
-      }
+    async close() {
+      const closed = new Promise((resolve) => stream.once('close', resolve))
+      stream.end()
+      await Promise.race([closed, sleep(closeLimitMs)])
     },
   }
 }

@@ -26,7 +26,9 @@ export function findHidden(
     const cover = by.find(({ match }) => covers(match, candidate.match))
     if (cover !== undefined) hidden.set(route, cover.route)
     for (const pattern of candidate.match.paths ?? [everything]) {
-      byPattern.set(pattern, [...(byPattern.get(pattern) ?? []), candidate])
+      const candidates = byPattern.get(pattern)
+      if (candidates === undefined) byPattern.set(pattern, [candidate])
+      else candidates.push(candidate)
     }
   }
   return hidden

@@ -92,7 +92,9 @@ function keySourceProblems(
   if (given.length !== 1) return [error(base, 'must have exactly one of file, url, discovery')]
   const problems: Unplaced[] = []
   const url = keys.url ?? (keys.discovery === true ? issuer : undefined)
-  const problem = url === undefined ? undefined : urlProblem(url)
+  const query =
+    keys.discovery === true && issuer.includes('?') ? 'must be without query' : undefined
+  const problem = url === undefined ? undefined : (urlProblem(url) ?? query)
   if (problem !== undefined && keys.discovery === true) {
     problems.push(error([...base, 'discovery'], `cannot be used: the issuer ${problem}`))
   } else if (problem !== undefined) {

@@ -1,8 +1,7 @@
 /** The parts of the policy language whose feature is not in this version: refused by name, never silently ignored. */
 
 import { error, type Unplaced } from './problem.ts'
-import type { PeerDocument, RouteDocument } from './schema.ts'
-import { plannedBindings } from './schema.ts'
+import { type PeerDocument, plannedBindings, type RouteDocument } from './schema.ts'
 
 const advice =
   'The language has it, this version of meshbind cannot do it yet. Remove it, or wait for the release that names it in the changelog.'

@@ -29,10 +29,10 @@ export function comparablePattern(pattern: string): string {
  * behind it. A trailing slash is part of the path: `/a/` is another path than `/a`.
  */
 export function canonicalPath(target: string): string | undefined {
-  if (target.length <= maxLength && plain.test(target)) return target
-  if (target.length > maxLength || control.test(target) || target.includes('#')) return undefined
   const query = target.indexOf('?')
   const path = query === -1 ? target : target.slice(0, query)
+  if (control.test(target) || target.includes('#') || path.length > maxLength) return undefined
+  if (plain.test(path)) return path
   if (!path.startsWith('/') || path.includes('\\') || path.includes(';')) return undefined
   if (path !== '/' && dotOrEmptySegment.test(path.endsWith('/') ? path.slice(0, -1) : path))
     return undefined

@@ -1,7 +1,7 @@
 /** What the schema cannot say of one route: its names, places, references, and rules that could never be met. */
 
 import leven from 'leven'
-import { parseSpiffeId, trustDomainOf } from '../evidence/spiffe-id.ts'
+import { hasPath, parseSpiffeId, trustDomainOf } from '../evidence/spiffe-id.ts'
 import { isHostPattern } from './host.ts'
 import { notYetInRoute } from './not-yet.ts'
 import type { Parts } from './parts.ts'
@@ -58,7 +58,7 @@ function pathProblems(at: Unplaced['path'], path: string): Unplaced[] {
       ),
     ]
   }
-  return plain.includes('*')
+  return canonicalPath(plain)?.includes('*') === true // `%2a` is a `*` too
     ? [
         error(
           at,
@@ -153,23 +153,27 @@ function evidenceProblems(
   parts: Parts,
 ): Unplaced[] {
   const evidence = parts.peer.evidence ?? ['certificate']
-  if (evidence.some((source) => source === 'certificate' || source === 'xfcc')) return []
+  // The first evidence that is there decides, and where there is a certificate Envoy names a principal as well.
+  if (evidence[0] !== 'principal') return []
   const never = require.bindings.filter((binding) => binding === 'x5t#S256' || binding === 'jwk')
   return never.length === 0
     ? []
     : [
         error(
           [...base, 'bindings'],
-          `${never.join(' and ')} can never be confirmed without certificate evidence`,
-          'Add certificate to spec.peer.evidence, and include_peer_certificate: true to the Envoy filter.',
+          `${never.join(' and ')} can never be confirmed while \`principal\` is the first evidence`,
+          'Put certificate first in spec.peer.evidence, and include_peer_certificate: true in the Envoy filter.',
         ),
       ]
 }
 
 function callerProblems(at: Unplaced['path'], caller: string, parts: Parts): Unplaced[] {
   const id = parseSpiffeId(caller.endsWith('/*') ? caller.slice(0, -2) : caller)
-  if (id === undefined)
-    return [error(at, 'must be a SPIFFE ID, or one that ends in /* for everything below')]
+  if (id === undefined || (!caller.endsWith('/*') && !hasPath(id))) {
+    return [
+      error(at, 'must be a SPIFFE ID with a path, or one that ends in /* for everything below'),
+    ]
+  }
   const domains = parts.spec['trustDomains']
   return Array.isArray(domains) && !domains.includes(trustDomainOf(id))
     ? [

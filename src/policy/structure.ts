@@ -38,11 +38,7 @@ export function structureProblems(issue: z.core.$ZodIssue): Unplaced[] {
       ]
     case 'too_small':
       return [
-        error(
-          path,
-          'must not be empty',
-          'Leave the key out if everything is meant; an empty list would mean nothing.',
-        ),
+        error(path, 'must not be empty', 'List at least one: an empty list would mean nothing.'),
       ]
     case 'too_big':
       return [error(path, `is too large (at most ${issue.maximum})`)]

@@ -1,7 +1,6 @@
 /** Finds an issuer's JWK Set through its metadata (OpenID Connect Discovery 1.0 §4, RFC 8414 §3.3). */
 
-import { type FetchOptions, fetchDocument } from './fetch.ts'
-import type { KeyDocument } from './key-source.ts'
+import { type FetchedDocument, type FetchOptions, fetchDocument } from './fetch.ts'
 import { member, parseStrictJson } from './strict-json.ts'
 
 /**
@@ -11,7 +10,7 @@ import { member, parseStrictJson } from './strict-json.ts'
 export async function fetchDiscoveredKeys(
   issuer: string,
   options: FetchOptions = {},
-): Promise<KeyDocument> {
+): Promise<FetchedDocument> {
   const metadataUrl = new URL(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`)
   const metadata = parseStrictJson((await fetchDocument(metadataUrl, options)).bytes)
   if (metadata === undefined) throw new Error('the discovery document is not strict JSON')

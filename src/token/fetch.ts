@@ -4,8 +4,13 @@ import { lookup as resolveHost } from 'node:dns'
 import http from 'node:http'
 import https from 'node:https'
 import type { LookupFunction } from 'node:net'
-import type { KeyDocument } from './key-source.ts'
 import { addressProblem, literalAddressProblem } from './url.ts'
+
+export interface FetchedDocument {
+  readonly bytes: Uint8Array
+  /** HTTP `max-age`, if the server gave one. */
+  readonly maxAgeSeconds?: number | undefined
+}
 
 export interface FetchOptions {
   /** PEM bundle that replaces the system's trust store for this URL. */
@@ -21,7 +26,7 @@ const defaultMaxBytes = 512 * 1024
  * The body and `max-age` of a 200 answer. Rejects with a message that names no more than the failure: redirects,
  * other statuses, too large, too slow, wrong address. `http:` reaches loopback addresses only.
  */
-export function fetchDocument(url: URL, options: FetchOptions = {}): Promise<KeyDocument> {
+export function fetchDocument(url: URL, options: FetchOptions = {}): Promise<FetchedDocument> {
   const { ca, timeoutMs = defaultTimeoutMs, maxBytes = defaultMaxBytes } = options
   const problem = literalAddressProblem(url)
   if (problem !== undefined) return Promise.reject(new Error(`the URL ${problem}`))
@@ -35,7 +40,11 @@ export function fetchDocument(url: URL, options: FetchOptions = {}): Promise<Key
       signal: AbortSignal.timeout(timeoutMs),
     })
     request.once('error', (error) => reject(new Error(describe(error, timeoutMs))))
+    // An answer such as 101 gives neither a response nor an error.
+    const unanswered = () => reject(new Error('the connection ended without an answer'))
+    request.once('close', unanswered)
     request.once('response', (response) => {
+      request.off('close', unanswered)
       if (response.statusCode !== 200) {
         request.destroy()
         reject(

@@ -1,19 +1,14 @@
 /** Keeps one issuer's keys fresh in the background, so that no check ever waits for a key server. */
 
 import type { Algorithm } from './algorithms.ts'
+import type { FetchedDocument } from './fetch.ts'
 import { importKeySet, selectKey, type VerificationKey } from './key-set.ts'
-
-/** What a source gave: the bytes of a JWK Set, and how long it may be kept (HTTP `max-age`), if it said so. */
-export interface KeyDocument {
-  readonly bytes: Uint8Array
-  readonly maxAgeSeconds?: number | undefined
-}
 
 export type KeyFetchResult = 'ok' | 'unusable' | 'failed'
 
 export interface KeySourceOptions {
-  /** Reads the document once; throws if it cannot be had. Bounded in time and size by its maker. */
-  readonly load: () => Promise<KeyDocument>
+  /** Reads the document once; throws if it cannot be had. Bounded in size by its maker, in time here as well. */
+  readonly load: () => Promise<FetchedDocument>
   readonly algorithms: readonly Algorithm[]
   /** Unix seconds. */
   readonly clock: () => number
@@ -41,6 +36,8 @@ export const maxStaleSeconds = 3600
 /** At most one read per this many seconds because of an unknown `kid`, whatever the read brought. */
 export const unknownKeyCooldownSeconds = 10
 const retrySeconds = 10
+/** A read that has not ended by then has failed: a file on a mount that hangs, say. */
+const readLimitMs = 15_000
 const minRefreshSeconds = 60
 const maxRefreshSeconds = 600
 
@@ -54,22 +51,37 @@ export function createKeySource(options: KeySourceOptions): KeySource {
 
   const isStale = () => options.clock() - goodAt > maxStaleSeconds
 
+  /** What is told about a read must not end the reading. */
+  function report(result: KeyFetchResult, error?: string): void {
+    try {
+      options.onFetch?.(result, error)
+    } catch {
+      // the log is the listener's own affair
+    }
+  }
+
+  /** Starts a read unless one was made within the cooldown; a clock that was set back does not count as one. */
+  function refreshUnlessRecent(): void {
+    const since = options.clock() - triedAt
+    if (since < 0 || since >= unknownKeyCooldownSeconds) void refresh()
+  }
+
   async function read(): Promise<void> {
     triedAt = options.clock()
     let nextSeconds = Math.min(retrySeconds, options.refreshSeconds)
     try {
-      const document = await options.load()
+      const document = await within(readLimitMs, options.load())
       const fresh = await importKeySet(document.bytes, options.algorithms, keys)
       if (fresh === undefined) {
-        options.onFetch?.('unusable', 'not a JWK Set with at least one usable key')
+        report('unusable', 'not a JWK Set with at least one usable key')
       } else {
         keys = fresh
         goodAt = options.clock()
         nextSeconds = refreshAfter(document, options.refreshSeconds)
-        options.onFetch?.('ok')
+        report('ok')
       }
     } catch (error) {
-      options.onFetch?.('failed', error instanceof Error ? error.message : 'unknown error')
+      report('failed', error instanceof Error ? error.message : 'unknown error')
     }
     if (!closed) timer = setTimeout(refresh, nextSeconds * 1000).unref()
   }
@@ -87,11 +99,10 @@ export function createKeySource(options: KeySourceOptions): KeySource {
   return {
     tried: refresh(),
     find(keyId, algorithm) {
-      if (isStale()) return 'unavailable'
-      const key = selectKey(keys, keyId, algorithm)
+      const key = isStale() ? undefined : selectKey(keys, keyId, algorithm)
       if (key !== undefined) return key
-      if (options.clock() - triedAt >= unknownKeyCooldownSeconds) void refresh()
-      return 'unknown'
+      refreshUnlessRecent()
+      return isStale() ? 'unavailable' : 'unknown'
     },
     isCurrent: (key) => keys.includes(key) && !isStale(),
     refresh,
@@ -102,8 +113,20 @@ export function createKeySource(options: KeySourceOptions): KeySource {
   }
 }
 
+async function within<T>(limitMs: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const limit = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no end within ${limitMs} ms`)), limitMs).unref()
+  })
+  try {
+    return await Promise.race([work, limit])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
 /** A server's `max-age` is taken within bounds: neither a busy loop nor a key that can never be withdrawn. */
-function refreshAfter(document: KeyDocument, refreshSeconds: number): number {
+function refreshAfter(document: FetchedDocument, refreshSeconds: number): number {
   if (document.maxAgeSeconds === undefined) return refreshSeconds
   return Math.min(Math.max(document.maxAgeSeconds, minRefreshSeconds), maxRefreshSeconds)
 }

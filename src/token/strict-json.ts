@@ -75,6 +75,12 @@ function endOfString(text: string, start: number): number {
   return i
 }
 
+/** How many values a value holds, itself included. */
+export function countValues(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 1
+  return Object.values(value).reduce((sum: number, item) => sum + countValues(item), 1)
+}
+
 function isPortable(value: unknown): boolean {
   if (typeof value === 'number') return Number.isSafeInteger(value)
   if (typeof value === 'string') return value.isWellFormed()

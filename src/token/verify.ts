@@ -8,7 +8,7 @@ import { type IdentitySource, judgeTime, readClaims, type TokenClaims } from './
 import { normaliseType, readJws, type UnverifiedJws } from './jws.ts'
 import type { VerificationKey } from './key-set.ts'
 import type { KeySource } from './key-source.ts'
-import { member } from './strict-json.ts'
+import { countValues, member } from './strict-json.ts'
 
 declare const verified: unique symbol
 
@@ -62,6 +62,8 @@ export interface TokenRules {
 
 const maxFactsBytes = 64 * 1024 * 1024
 const factOverheadBytes = 2 * 1024
+/** What a parsed claim costs beside its text; an empty list is the dearest. */
+const bytesPerValue = 64
 const maxRejected = 1024
 
 /** Whether the signature had been verified before. */
@@ -142,7 +144,8 @@ export function createTokenIssuer(settings: IssuerSettings, keys: KeySource): To
   const takesNoType = settings.types.includes('absent')
   const facts = new LRUCache<string, TokenFacts>({
     maxSize: maxFactsBytes,
-    sizeCalculation: (_facts, text) => text.length + factOverheadBytes,
+    sizeCalculation: ({ token }, text) =>
+      2 * text.length + bytesPerValue * countValues(token.all) + factOverheadBytes,
   })
   /** Texts whose signature a key has refused, with that key. Kept apart: junk cannot push good facts out. */
   const rejected = new LRUCache<string, VerificationKey>({ max: maxRejected })
@@ -162,6 +165,8 @@ export function createTokenIssuer(settings: IssuerSettings, keys: KeySource): To
       if (error instanceof errors.JWSSignatureVerificationFailed) rejected.set(text, key)
       return refuse('token_signature_invalid')
     }
+    // The key may have been withdrawn while the signature was checked.
+    if (!keys.isCurrent(key)) return refuse('token_key_unknown')
     const claims = readClaims(jws.claims, settings.identity)
     if (isRefusal(claims)) return claims
     const token = Object.freeze({ ...claims, issuer: settings.name, keyId: jws.keyId })

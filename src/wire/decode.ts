@@ -183,16 +183,21 @@ function readHeader(reader: Reader, end: number, draft: Draft, raw: boolean): vo
     if (entry.value !== '' && entry.value !== value) values.push(entry.value)
   } else if (name === 'traceparent') {
     draft.traceparent = value
-  } else if (name.startsWith(reservedPrefix) && !draft.reserved.includes(name)) {
+  } else if (isReserved(name) && !draft.reserved.includes(name)) {
     if (name.length > maxReservedLength || draft.reserved.push(name) > maxReserved) {
       throw new RangeError('too much under a reserved name')
     }
   }
 }
 
+/** Many upstreams read `_` in a header name as `-` (CGI, WSGI), so a twin with underscores is reserved as well. */
+function isReserved(name: string): boolean {
+  return name.replaceAll('_', '-').startsWith(reservedPrefix)
+}
+
 /**
  * Most of a request's headers are of no interest. Where the key comes first, as every encoder writes it, its length
- * and first letters tell, and it need not be decoded.
+ * and first letters tell, and it need not be decoded. (An entry with two keys, which none writes, goes by the first.)
  */
 function mayMatter({ buf, pos }: Reader, end: number): boolean {
   const length = buf[pos + 1] ?? 0

@@ -38,6 +38,8 @@ export interface Clock {
 
 /** An answer must leave this long before Envoy stops waiting, or it is none. */
 const marginMs = 10
+/** Envoy's largest header block is 60 KiB by default, and stands in a question twice; bodies are not asked for. */
+const maxQuestionBytes = 256 * 1024
 
 type Call = ServerUnaryCall<Buffer, Buffer>
 type Callback = sendUnaryData<Buffer>
@@ -63,12 +65,14 @@ export function createCheckHandler(options: HandlerOptions) {
       answered = true
       callback(null, bytes)
       const durationMicroseconds = Math.round((clock.monotonic() - startedAt) * 1000)
-      options.onDecision({ id, decision, request, time, durationMicroseconds })
+      tell(() => options.onDecision({ id, decision, request, time, durationMicroseconds }))
     }
 
     if (inFlight.size >= options.maxInFlight) return answer(denyOutright('overloaded'))
     const budgetMs = Math.min(options.deadlineMs, remainingMs(call.getDeadline(), time) - marginMs)
     if (budgetMs <= 0) return answer(denyOutright('deadline_exceeded', 'no time left on arrival'))
+    if (call.request.length > maxQuestionBytes)
+      return answer(denyOutright('request_malformed', 'over 256 KiB'))
     const decoded = decodeCheckRequest(call.request)
     if (isRefusal(decoded)) return answer(denyOutright(decoded.refused, decoded.detail))
     request = decoded
@@ -91,7 +95,7 @@ export function createCheckHandler(options: HandlerOptions) {
     try {
       answer(await options.decide(request))
     } catch (error) {
-      options.onError(error, id)
+      tell(() => options.onError(error, id))
       answer(denyOutright('internal_error'))
     } finally {
       inFlight.remove(entry)
@@ -99,6 +103,15 @@ export function createCheckHandler(options: HandlerOptions) {
   }
 
   return { handle, inFlight: () => inFlight.size }
+}
+
+/** A log that fails must not undo an answer, nor stop the next one. */
+function tell(report: () => void): void {
+  try {
+    report()
+  } catch {
+    // there is nobody left to tell
+  }
 }
 
 /** grpc-js gives the caller's `grpc-timeout` as a point in time, Infinity if there is none. */

@@ -25,10 +25,10 @@ export function createInFlight(monotonic: () => number): InFlight {
   let sweeping = false
 
   function sweep(): void {
-    const now = monotonic()
-    for (const entry of entries) if (entry.dueAt <= now) entry.expire()
     if (entries.size === 0) sweeping = false
     else schedule()
+    const now = monotonic()
+    for (const entry of entries) if (entry.dueAt <= now) entry.expire()
   }
 
   /** Never what keeps the process alive: a check that does not end must not stop it from ending. */

@@ -1,7 +1,8 @@
 /** Addresses to listen on: `host:port`, or `unix:/path` where a stale socket is replaced and a live one is not. */
 
-import { chmod, lstat, unlink } from 'node:fs/promises'
+import { chmod, lstat, stat, unlink } from 'node:fs/promises'
 import { connect } from 'node:net'
+import { dirname } from 'node:path'
 import type { Server, ServerCredentials } from '@grpc/grpc-js'
 
 const socketMode = 0o660
@@ -22,17 +23,33 @@ export async function listen(
   credentials: ServerCredentials,
 ): Promise<string> {
   const path = address.startsWith(unixPrefix) ? address.slice(unixPrefix.length) : undefined
-  if (path !== undefined) await removeStaleSocket(path)
+  if (path !== undefined) {
+    await requireDirectory(dirname(path))
+    await removeStaleSocket(path)
+  }
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync(address, credentials, (error, bound) =>
       error === null ? resolve(bound) : reject(error),
     )
   }).catch((error: Error) => {
-    throw new Error(`cannot listen on ${address}: ${error.message}`)
+    throw new Error(`cannot listen on ${address}: ${reasonOf(error)}`)
   })
   if (path === undefined) return address.replace(/:\d+$/, `:${port}`)
   await chmod(path, socketMode)
   return address
+}
+
+async function requireDirectory(directory: string): Promise<void> {
+  const found = await stat(directory).catch(() => undefined)
+  if (found?.isDirectory() !== true)
+    throw new Error(`cannot listen in ${directory}: make the directory first`)
+}
+
+/** The system's own words, without what grpc-js wraps around them. */
+function reasonOf({ message }: Error): string {
+  if (message.includes('EADDRINUSE')) return 'the address is in use'
+  if (message.includes('EACCES')) return 'permission denied'
+  return message
 }
 
 async function removeStaleSocket(path: string): Promise<void> {

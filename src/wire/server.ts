@@ -1,6 +1,6 @@
 /** The gRPC server: checks and health on every address, and a drain that ends in time. */
 
-import { Server, ServerCredentials } from '@grpc/grpc-js'
+import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from '@grpc/grpc-js'
 import { createCheckHandler, type HandlerOptions } from './handler.ts'
 import { createHealth } from './health.ts'
 import { listen } from './listen.ts'
@@ -24,13 +24,15 @@ export interface AuthorizationServer {
   drain(limitMs: number): Promise<void>
 }
 
-/** Envoy's largest header block is 60 KiB by default; a question with a body is not expected. */
-const maxMessageBytes = 256 * 1024
+/** Beyond this grpc-js refuses by itself, which is a gRPC error; handler.ts denies what is smaller and still too large. */
+const maxMessageBytes = 4 * 1024 * 1024
+
+/** grpc-js would write to standard error what is reported with a fix elsewhere. */
+setLogVerbosity(logVerbosity.NONE)
 
 export async function startServer(options: ServerOptions): Promise<AuthorizationServer> {
   const server = new Server({
     'grpc.max_receive_message_length': maxMessageBytes,
-    'grpc.max_send_message_length': maxMessageBytes,
     // Nothing reads channelz here, and its bookkeeping costs part of every call.
     'grpc.enable_channelz': 0,
   })

@@ -45,6 +45,7 @@ export async function rotateTls(
   onProblem: (message: string) => void,
 ): Promise<TlsCredentials> {
   let current = await readContext(files)
+  let lastProblem = ''
   createSecureContext(current)
   const credentials = new RotatingCredentials(files.clientCa !== undefined, current)
 
@@ -55,8 +56,11 @@ export async function rotateTls(
       createSecureContext(fresh)
       current = fresh
       credentials.replace(fresh)
+      lastProblem = ''
     } catch (error) {
-      onProblem(error instanceof Error ? error.message : 'unknown error')
+      const problem = error instanceof Error ? error.message : 'unknown error'
+      if (problem !== lastProblem) onProblem(problem)
+      lastProblem = problem
     }
   }
 

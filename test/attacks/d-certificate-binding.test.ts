@@ -246,7 +246,8 @@ binding(
 )
 test('D78: the answer does not tell how much of a thumbprint is right (RFC 8705 §3)', async (t) => {
   const answers = new Set<string>()
-  for (let right = 0; right < 43; right += 6) {
+  // Not up to the last character: it holds four bits, and one thief in sixteen shares them.
+  for (let right = 0; right < 42; right += 6) {
     const value = world.orders.x5tS256.slice(0, right) + world.thief.x5tS256.slice(right)
     const verdict = await ask({ cnf: x5t(value), sub: 'somebody', reason: 'binding_mismatch' })
     t.is(verdict.reason, 'binding_mismatch')

@@ -3,7 +3,7 @@ import dns from 'node:dns'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import https from 'node:https'
 import { syncBuiltinESMExports } from 'node:module'
-import type { AddressInfo, Socket } from 'node:net'
+import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net'
 import test, { type ExecutionContext } from 'ava'
 import { fetchDiscoveredKeys } from '../../src/token/discovery.ts'
 import { type FetchOptions, fetchDocument } from '../../src/token/fetch.ts'
@@ -259,3 +259,16 @@ test.serial(
     t.deepEqual(seen, [])
   },
 )
+
+test('L207: an answer that is neither a response nor an error ends the read (101 Switching Protocols)', async (t) => {
+  const server = createTcpServer((socket) => {
+    socket.on('error', () => {})
+    socket.once('data', () => {
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n')
+    })
+  }).listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  t.teardown(() => server.close())
+  const { port } = server.address() as AddressInfo
+  await t.throwsAsync(fetchDocument(new URL(`http://127.0.0.1:${port}/jwks`), { timeoutMs: 2000 }))
+})

@@ -1,5 +1,6 @@
 import test from 'ava'
-import { createKeySource, type KeyDocument } from '../../src/token/key-source.ts'
+import type { FetchedDocument } from '../../src/token/fetch.ts'
+import { createKeySource } from '../../src/token/key-source.ts'
 import { createTestIssuer } from '../support/issuer.ts'
 
 const corp = await createTestIssuer()
@@ -7,7 +8,7 @@ const bytes = Buffer.from(JSON.stringify(corp.jwks))
 
 /** The seconds until the next read that a source asks for; the timer itself never runs. */
 async function nextRead(
-  load: () => Promise<KeyDocument>,
+  load: () => Promise<FetchedDocument>,
   refreshSeconds = 300,
   afterwards: (close: () => void) => void = (close) => close(),
 ): Promise<number[]> {
@@ -26,8 +27,11 @@ async function nextRead(
   } finally {
     Object.assign(globalThis, { setTimeout: original })
   }
-  return seconds
+  return seconds.filter((wait) => wait !== readLimitSeconds)
 }
+
+/** Every read has a limit of its own beside the wait for the next. */
+const readLimitSeconds = 15
 
 const keep = () => {}
 const withMaxAge = (maxAgeSeconds: number | undefined) => async () => ({ bytes, maxAgeSeconds })
@@ -65,3 +69,32 @@ test.serial('L205: a read that failed is tried again after 10 s, a file’s afte
 test.serial('L206: a source that was closed while it read asks for no other read', async (t) => {
   t.deepEqual(await nextRead(withMaxAge(60), 300, (close) => close()), [])
 })
+
+test.serial(
+  'L206: a read that never ends has failed at its limit, and the next one is made',
+  async (t) => {
+    const original = globalThis.setTimeout
+    const atOnce = (callback: () => void, ms: number) =>
+      original(callback, ms === readLimitSeconds * 1000 ? 0 : ms)
+    Object.assign(globalThis, { setTimeout: atOnce })
+    const awake = setInterval(() => {}, 1000) // the limit’s timer keeps no process alive
+    const results: string[] = []
+    let loads = 0
+    try {
+      const source = createKeySource({
+        load: () => (loads++ === 0 ? new Promise(() => {}) : Promise.resolve({ bytes })),
+        algorithms: ['ES256'],
+        clock: () => 0,
+        refreshSeconds: 300,
+        onFetch: (result) => results.push(result),
+      })
+      t.teardown(() => source.close())
+      await source.tried
+      await source.refresh()
+    } finally {
+      clearInterval(awake)
+      Object.assign(globalThis, { setTimeout: original })
+    }
+    t.deepEqual(results, ['failed', 'ok'])
+  },
+)

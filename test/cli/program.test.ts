@@ -87,7 +87,11 @@ const values: readonly (readonly [flag: string, given: readonly string[], said: 
   ['--drain', ['forever', '10', '1e3s', '010s'], aDuration],
   ['--max-in-flight', ['0', '-1', '1e3', '1.5', '0x10', 'many'], /is no positive whole number/],
   ['--listen', ['nowhere', ':80', 'unix:relative', '127.0.0.1', 'a b:1', '::1:80'], anAddress],
-  ['--admin', ['on', '9464', 'http://127.0.0.1:9464/'], anAddress],
+  [
+    '--admin',
+    ['on', '9464', 'http://127.0.0.1:9464/', 'unix:/a'],
+    /write host:port \(127\.0\.0\.1:9464\) or off/,
+  ],
   ['--log-level', ['loud', 'INFO'], /Allowed choices are debug, info, warn, error/],
   ['--decision-log', ['some', 'sample', 'sample:0', 'sample:x', 'ALL'], /all, deny, sample:N, off/],
   ['--tls-cert', ['a.pem'], together],

@@ -118,6 +118,19 @@ test('contract §1: a missing policy is code 2, an address in use is code 3', as
   t.regex(stderr, /cannot listen on 127\.0\.0\.1:\d+/)
 })
 
+test('contract §1: a start that fails half-way ends as well: nothing stays that answers not_ready', async (t) => {
+  const { file } = await setUp(t)
+  const taken = await serveJson(() => ({}))
+  t.teardown(() => taken.close())
+  const address = taken.url.replace('http://', '')
+  for (const args of [
+    ['--listen', '127.0.0.1:0', address, '--admin', 'off'],
+    ['--listen', '127.0.0.1:0', '--admin', address],
+  ]) {
+    t.is((await fails('--policy', file, ...args)).code, 3, args.join(' '))
+  }
+})
+
 test('contract §3: SIGTERM and SIGINT end with code 0 and leave no socket behind', async (t) => {
   const { directory, file } = await setUp(t)
   const socket = join(directory, 'authz.sock')

@@ -66,10 +66,10 @@ test('policy.md: what is written replaces the default', (t) => {
   const issuers = {
     corp: { ...corp, algorithms: ['ES256'], types: ['at+jwt'], identity: { claim: 'sub' } },
   }
-  const spec = { issuers, clockSkew: '1m', peer: { evidence: ['principal', 'certificate'] } }
+  const spec = { issuers, clockSkew: '1m', peer: { evidence: ['certificate', 'principal'] } }
   const forward = { token: 'remove', presenterHeader: true }
   const policy = compiled(textOf({ ...spec, routes: [{ ...routeWith({}), forward }] }))
-  t.deepEqual(policy.peer.evidence, ['principal', 'certificate'])
+  t.deepEqual(policy.peer.evidence, ['certificate', 'principal'])
   t.deepEqual([...policy.peer.trustDomains], ['mesh.example'])
   t.like(policy.issuers[0], {
     algorithms: ['ES256'],

@@ -10,7 +10,7 @@ const rule = '{ issuers: [corp], bindings: [jwk] }'
 const requires = (more: string) => `{ issuers: [corp], bindings: [jwk], ${more} }`
 const canonical = 'must be an absolute path in its canonical spelling, without query'
 const aHost = 'must be a lower-case host, or `*.` and one'
-const aCaller = 'must be a SPIFFE ID, or one that ends in /* for everything below'
+const aCaller = 'must be a SPIFFE ID with a path, or one that ends in /* for everything below'
 const foreign = 'is of a trust domain that is not in spec.trustDomains, so it could never call'
 const star = '`*` may only stand at the end, after a slash'
 
@@ -141,7 +141,7 @@ const rules: readonly Rule[] = [
       [
         'spec:\n  peer: { evidence: [principal] }\n',
         '[jwk]',
-        'jwk can never be confirmed without certificate evidence',
+        'jwk can never be confirmed while `principal` is the first evidence',
       ],
     ],
     fine: ['spec:\n  peer: { evidence: [certificate, principal] }\n', 'spec:\n  peer: {}\n'],
@@ -184,4 +184,22 @@ test('policy.md Paths and hosts: `unmatched: allow` beside routes limited to hos
   t.true(warning.startsWith(`${placeOf(limited, 'allow\n')} warning: the client chooses the Host`))
   t.true(parsePolicy(limited).ok)
   t.deepEqual(problemsOf(edited(match, '{ hosts: [a.example] }')), [])
+})
+
+for (const path of ['/admin/%2a', '/%2a', '/admin/%2A/x', '/a*b', '/*/x']) {
+  test(`policy.md routes: ${path} is refused, for a decoded * would open what is below`, (t) => {
+    const text = edit(good, match, `{ paths: ["${path}"] }`)
+    t.true(problemsOf(text).some((problem) => problem.includes('`*` may only stand at the end')))
+  })
+}
+
+test('policy.md presenter 1: a binding that needs the certificate refuses principal as the first evidence', (t) => {
+  const withEvidence = (list: string) =>
+    edit(good, 'issuers:\n    corp', `peer: { evidence: [${list}] }\n  issuers:\n    corp`)
+  t.true(
+    problemsOf(withEvidence('principal, certificate')).some((problem) =>
+      problem.includes('first evidence'),
+    ),
+  )
+  t.deepEqual(problemsOf(withEvidence('certificate, principal')), [])
 })

@@ -94,6 +94,12 @@ test('headers and header_map that contradict each other are ambiguous; alike the
   })
 })
 
+test('a reserved header is removed in every spelling that an upstream may fold into it (catalogue 56)', (t) => {
+  const names = ['x-meshbind-presenter', 'x_meshbind_presenter', 'x-meshbind_presenter']
+  const request = decode({ headers: Object.fromEntries(names.map((name) => [name, 'forged'])) })
+  t.deepEqual(request.reservedHeaders.toSorted(), names.toSorted())
+})
+
 test('no Authorization header is absent, and look-alikes are not it', (t) => {
   t.deepEqual(
     decode({ headers: { authorization_: 'Bearer a', 'x-authorization': 'Bearer a' } })

@@ -108,3 +108,15 @@ test('bytes that are no question are refused, and counted as a decision (catalog
     [undefined, undefined],
   )
 })
+
+test('a log that throws undoes no answer and stops no deadline', async (t) => {
+  const fail = () => {
+    throw new Error('the log is broken')
+  }
+  let calls = 0
+  const decide = () => (calls++ === 0 ? Promise.reject(new Error('bug')) : never())
+  const { ask } = setUp({ decide, onDecision: fail, onError: fail })
+  t.is(await ask(), '13 internal_error')
+  t.is(await ask(), '14 deadline_exceeded')
+  t.is(await ask(), '14 deadline_exceeded')
+})

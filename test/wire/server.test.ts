@@ -141,7 +141,10 @@ test('contract §3: a stale socket is replaced; a live one and a plain file are 
 test('catalogue 250: a message over the bound is refused by size, and the server lives', async (t) => {
   const server = await start(t)
   const client = clientFor(t, server.addresses[0] ?? '')
-  const error = await t.throwsAsync<Error & { code: number }>(ask(client, Buffer.alloc(300 * 1024)))
+  t.is(await ask(client, encodeCheckRequest({ path: `/${'a'.repeat(150_000)}` })), 3)
+  const error = await t.throwsAsync<Error & { code: number }>(
+    ask(client, Buffer.alloc(5 * 1024 * 1024)),
+  )
   t.is(error?.code, 8)
   t.is(await ask(client), 7)
 })
