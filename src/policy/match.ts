@@ -50,8 +50,12 @@ export function compileMatch(match: NonNullable<RouteDocument['match']>): RouteM
 
 /** Paths compare decoded, as `canonicalPath` gives them: `/v1/*` is kept as the prefix `/v1/`. */
 function compilePaths(paths: readonly string[]): Matcher {
-  const { exact, open } = split(paths.map(comparablePattern), (path) => path.endsWith('/*'))
-  return { exact, open: open.map((path) => path.slice(0, -1)) }
+  // What is open is decided on the text as written: a `*` that only decoding brings is a character like others.
+  const { exact, open } = split(paths, (path) => path.endsWith('/*'))
+  return {
+    exact: new Set([...exact].map(comparablePattern)),
+    open: open.map((path) => comparablePattern(path).slice(0, -1)),
+  }
 }
 
 function split(items: readonly string[], isOpen: (item: string) => boolean): Matcher {
