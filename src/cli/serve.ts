@@ -137,8 +137,10 @@ function decideWith(
   isReady: () => boolean,
 ): Parameters<typeof startServer>[0]['decide'] {
   const certificates = createCertificateReader()
-  return async (request) =>
-    isReady() ? check(request, policy, certificates, nowSeconds()) : denyOutright('not_ready')
+  return (request) =>
+    isReady()
+      ? check(request, policy, certificates, nowSeconds())
+      : Promise.resolve(denyOutright('not_ready'))
 }
 
 function decisionWriter(

@@ -1,8 +1,8 @@
 /** Reads the peer's leaf certificate as Envoy sends it, and remembers what it says; time and policy are judged elsewhere. */
 
 import { createHash, type JsonWebKey, X509Certificate } from 'node:crypto'
-import { LRUCache } from 'lru-cache'
 import { isRefusal, type Refusal, refuse } from '../decision/decision.ts'
+import { createTextCache } from '../text-cache.ts'
 import { readLeaf } from './leaf.ts'
 import { hasPath, parseSpiffeId, type SpiffeId, trustDomainOf } from './spiffe-id.ts'
 
@@ -27,17 +27,16 @@ export interface CertificateReader {
 const maxTextLength = 32 * 1024
 const maxDerBytes = 16 * 1024
 const factOverheadBytes = 2 * 1024
+const maxBadBytes = 1024 * 1024
 
 /**
  * A reader that keeps facts by certificate text: within `maxBytes` for good ones and, apart from them so that junk
- * cannot push them out, within 256 entries for bad ones.
+ * cannot push them out, within 1 MiB for bad ones.
  */
 export function createCertificateReader(maxBytes = 64 * 1024 * 1024): CertificateReader {
-  const good = new LRUCache<string, CertificateFacts>({
-    maxSize: maxBytes,
-    sizeCalculation: (_facts, text) => text.length + factOverheadBytes,
-  })
-  const bad = new LRUCache<string, Refusal>({ max: 256 })
+  const bytesOf = (text: string) => text.length + factOverheadBytes
+  const good = createTextCache<CertificateFacts>(maxBytes, bytesOf)
+  const bad = createTextCache<Refusal>(maxBadBytes, bytesOf)
   return {
     read(text) {
       const known = good.get(text) ?? bad.get(text)

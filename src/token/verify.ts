@@ -1,8 +1,8 @@
 /** From a token's text to a `VerifiedToken`: signature and claims are remembered as facts, time and audience are judged anew. */
 
 import { compactVerify, errors } from 'jose'
-import { LRUCache } from 'lru-cache'
 import { isRefusal, type Refusal, refuse } from '../decision/decision.ts'
+import { createTextCache } from '../text-cache.ts'
 import type { Algorithm } from './algorithms.ts'
 import { type IdentitySource, judgeTime, readClaims, type TokenClaims } from './claims.ts'
 import { normaliseType, readJws, type UnverifiedJws } from './jws.ts'
@@ -64,7 +64,7 @@ const maxFactsBytes = 64 * 1024 * 1024
 const factOverheadBytes = 2 * 1024
 /** What a parsed claim costs beside its text; an empty list is the dearest. */
 const bytesPerValue = 64
-const maxRejected = 1024
+const maxRejectedBytes = 4 * 1024 * 1024
 
 /** Whether the signature had been verified before. */
 type CacheResult = 'hit' | 'miss'
@@ -142,13 +142,16 @@ export function createTokenIssuer(settings: IssuerSettings, keys: KeySource): To
   const algorithms = new Set<string>(settings.algorithms)
   const types = new Set(settings.types.filter((type) => type !== 'absent').map(normaliseType))
   const takesNoType = settings.types.includes('absent')
-  const facts = new LRUCache<string, TokenFacts>({
-    maxSize: maxFactsBytes,
-    sizeCalculation: ({ token }, text) =>
+  const facts = createTextCache<TokenFacts>(
+    maxFactsBytes,
+    (text, { token }) =>
       2 * text.length + bytesPerValue * countValues(token.all) + factOverheadBytes,
-  })
+  )
   /** Texts whose signature a key has refused, with that key. Kept apart: junk cannot push good facts out. */
-  const rejected = new LRUCache<string, VerificationKey>({ max: maxRejected })
+  const rejected = createTextCache<VerificationKey>(
+    maxRejectedBytes,
+    (text) => text.length + factOverheadBytes,
+  )
   const underWay = new Map<string, Promise<TokenFacts | Refusal>>()
 
   async function verifyOnce(text: string, jws: UnverifiedJws): Promise<TokenFacts | Refusal> {

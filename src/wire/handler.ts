@@ -79,6 +79,7 @@ export function createCheckHandler(options: HandlerOptions) {
 
     const entry: InFlightEntry = {
       dueAt: startedAt + budgetMs,
+      place: -1,
       expire: () => answer(denyOutright('deadline_exceeded')),
     }
     inFlight.add(entry)

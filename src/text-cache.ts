@@ -1,0 +1,45 @@
+/** Facts by the text that they were read from: the one cache of tokens, certificates and whatever else comes as a long text. */
+
+import { LRUCache } from 'lru-cache'
+
+export interface TextCache<Fact extends object> {
+  get(text: string): Fact | undefined
+  set(text: string, fact: Fact): void
+  delete(text: string): void
+}
+
+/**
+ * The part of a text that stands for it: hashing all of a certificate and a token costs as much as the rest of a warm
+ * check's own work. Tokens and certificates end in a signature, so this part differs; where it does not, the texts
+ * push each other out, and the whole text is compared before a fact is given.
+ */
+const windowStart = -96
+const windowEnd = -32
+
+/**
+ * The least recently used goes first.
+ *
+ * @param maxBytes What all entries may take.
+ * @param bytesOf What one takes, estimated.
+ */
+export function createTextCache<Fact extends object>(
+  maxBytes: number,
+  bytesOf: (text: string, fact: Fact) => number,
+): TextCache<Fact> {
+  const entries = new LRUCache<string, { readonly text: string; readonly fact: Fact }>({
+    maxSize: maxBytes,
+    sizeCalculation: ({ text, fact }) => bytesOf(text, fact),
+  })
+  return {
+    get(text) {
+      const entry = entries.get(text.slice(windowStart, windowEnd))
+      return entry?.text === text ? entry.fact : undefined
+    },
+    set(text, fact) {
+      entries.set(text.slice(windowStart, windowEnd), { text, fact })
+    },
+    delete(text) {
+      entries.delete(text.slice(windowStart, windowEnd))
+    },
+  }
+}
