@@ -2,8 +2,8 @@
 
 import { type Refusal, refuse } from './decision/decision.ts'
 import type { Presenter } from './evidence/presenter.ts'
-import type { CallerMatcher, Requirement } from './policy/compile.ts'
-import { member } from './token/strict-json.ts'
+import type { CallerMatcher, Requirement } from './policy/requirement.ts'
+import { member } from './strict-json.ts'
 import type { TokenIssuer, VerifiedToken } from './token/verify.ts'
 
 export function judgeAccess(

@@ -4,119 +4,81 @@
  */
 
 import { judgeAccess } from './access.ts'
-import { confirm } from './confirmation/confirm.ts'
-import {
-  type Allow,
-  type Decision,
-  type Findings,
-  type Grounds,
-  isRefusal,
-  type Refusal,
-  refuse,
-} from './decision/decision.ts'
-import type { CertificateReader } from './evidence/certificate.ts'
-import { establishPresenter, type Presenter } from './evidence/presenter.ts'
-import { type CompiledPolicy, isUnprotected, type Route } from './policy/compile.ts'
+import { allow, deny, type Way } from './answer.ts'
+import { confirm, spendProof } from './confirmation/confirm.ts'
+import type { ProofTools } from './confirmation/method.ts'
+import { type Decision, isRefusal, refuse } from './decision/decision.ts'
+import type { EvidenceReaders } from './evidence/peer.ts'
+import { establishPresenter } from './evidence/presenter.ts'
+import type { TrustStore } from './evidence/trust.ts'
+import { type CompiledPolicy, isUnprotected } from './policy/compile.ts'
 import { matchRoute } from './policy/match.ts'
 import type { Request } from './request.ts'
+import type { ReplayStore } from './state/replay.ts'
 import { readCredential } from './token/credential.ts'
 import { type TokenIssuer, verifyToken } from './token/verify.ts'
 
-export type Policy = CompiledPolicy<TokenIssuer>
+export type Policy = CompiledPolicy<TokenIssuer, TrustStore>
 
-/** The header that names the presenter to the upstream; no client can set it (contract §4). */
-export const presenterHeader = 'x-meshbind-presenter'
+/** The live parts that outlast a policy: facts by their text, and proofs that were spent. */
+export interface Tools {
+  readonly evidence: EvidenceReaders
+  readonly proofs: ProofTools
+  readonly replay: ReplayStore
+}
 
 /**
  * Every stage hands a proven value on or refuses; the first refusal is the decision. Pure but for the caches of
- * verified facts: the same request, policy and time give the same decision.
+ * verified facts and the proofs that it spends: the same request, policy and time give the same decision. A stage
+ * gives a promise only where it has to wait (a text never seen, a proof), so that a warm check gives way to none.
  *
  * @param now Unix seconds.
  */
 export async function check(
   request: Request,
   policy: Policy,
-  certificates: CertificateReader,
+  tools: Tools,
   now: number,
 ): Promise<Decision> {
-  const found: Findings = {}
-  const deny = (refusal: Refusal, route?: Route<TokenIssuer>) =>
-    denial(refusal, policy, found, route)
-  const allow = (grounds: Grounds, route?: Route<TokenIssuer>, presenter?: Presenter) =>
-    allowance(grounds, policy, found, request, route, presenter)
+  const way: Way = { request, policy, nonces: tools.proofs.nonces, now }
 
   const route = matchRoute(policy.routes, request)
-  if (isRefusal(route)) return deny(route)
-  if (route === undefined)
+  if (isRefusal(route)) return deny(way, route)
+  if (route === undefined) {
     return policy.unmatched === undefined
-      ? deny(refuse('route_unmatched'))
-      : allow(policy.unmatched)
-  found.route = route.name
-  if (isUnprotected(route.require)) return allow(route.require, route)
+      ? deny(way, refuse('route_unmatched'))
+      : allow(way, policy.unmatched)
+  }
+  way.route = route
+  const { require } = route
+  if (isUnprotected(require)) return allow(way, require)
 
-  const presenter = establishPresenter(request.peer, policy.peer, certificates, now)
-  if (isRefusal(presenter)) return deny(presenter, route)
-  if (presenter !== undefined) found.presenter = presenter
+  const shown = establishPresenter(request.peer, policy.peer, tools.evidence, now)
+  const presentation = shown instanceof Promise ? await shown : shown
+  if (isRefusal(presentation)) return deny(way, presentation)
+  const { presenter } = presentation
+  way.presentation = presentation
 
   const credential = readCredential(request.authorization)
-  if (isRefusal(credential)) return deny(credential, route)
-  const { issuers, rules } = route.require
-  const verification = verifyToken(credential.token, issuers, rules, now)
-  // A token that has been seen before is judged without giving way to another check.
+  if (isRefusal(credential)) return deny(way, credential)
+  way.credential = credential
+  const verification = verifyToken(credential.token, require.issuers, require.rules, now)
   const verified = verification instanceof Promise ? await verification : verification
-  if (isRefusal(verified)) return deny(verified, route)
-  found.token = verified.token
-  found.cache = verified.cache
+  if (isRefusal(verified)) return deny(way, verified)
+  const { token } = verified
+  way.verified = verified
 
-  const confirmed = confirm(verified.token, presenter, credential.scheme, route.require.bindings)
-  if (isRefusal(confirmed)) return deny(confirmed, route)
-  found.method = confirmed.method
+  const { bindings, bindingRules: rules } = require
+  const input = { token, credential, presenter, request, rules, proofs: tools.proofs, now }
+  const confirmation = confirm(input, bindings)
+  const unspent = confirmation instanceof Promise ? await confirmation : confirmation
+  if (isRefusal(unspent)) return deny(way, unspent)
+  way.method = unspent.method
 
-  const refusal = judgeAccess(verified.token, presenter, route.require)
-  return refusal === undefined ? allow(confirmed, route, presenter) : deny(refusal, route)
-}
+  const refusal = judgeAccess(token, presenter, require)
+  if (refusal !== undefined) return deny(way, refusal)
 
-function denial(
-  refusal: Refusal,
-  policy: Policy,
-  findings: Findings,
-  route: Route<TokenIssuer> | undefined,
-): Decision {
-  const scopes = route === undefined || isUnprotected(route.require) ? [] : route.require.scopes
-  return {
-    verdict: 'deny',
-    reason: refusal.refused,
-    detail: refusal.detail,
-    challenge: { realm: policy.name, scopes },
-    mode: 'enforce',
-    enforced: true,
-    policyRevision: policy.revision,
-    findings,
-  }
-}
-
-/** What is set is never removed as well: Envoy removes after it sets. */
-function allowance(
-  grounds: Grounds,
-  policy: Policy,
-  findings: Findings,
-  request: Request,
-  route: Route<TokenIssuer> | undefined,
-  presenter: Presenter | undefined,
-): Allow {
-  if (findings.method === undefined) findings.method = 'none'
-  const named = route?.presenterHeader === true && presenter !== undefined
-  const reserved = request.reservedHeaders.filter((name) => name !== presenterHeader)
-  if (!named) reserved.push(presenterHeader)
-  if (route?.removeToken === true) reserved.push('authorization', 'dpop')
-  return {
-    verdict: 'allow',
-    grounds,
-    setHeaders: named ? [[presenterHeader, presenter.spiffeId]] : [],
-    removeHeaders: reserved,
-    mode: 'enforce',
-    enforced: true,
-    policyRevision: policy.revision,
-    findings,
-  }
+  const spending = spendProof(unspent, tools.replay, now)
+  const confirmed = spending instanceof Promise ? await spending : spending
+  return isRefusal(confirmed) ? deny(way, confirmed) : allow(way, confirmed)
 }

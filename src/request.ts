@@ -3,7 +3,7 @@
 /**
  * A header that must appear at most once. Envoy joins repeated headers with a comma, and `authorization` even in
  * `header_map`, so a second value can show itself in three ways (a comma, a second entry, a contradiction between
- * the two maps); all three are `ambiguous`.
+ * the two maps); all three are `ambiguous`. For a header that is a list, only the contradiction is.
  */
 export type SingleHeader =
   | { readonly kind: 'absent' }
@@ -16,6 +16,10 @@ export interface PeerClaims {
   readonly certificate: string
   /** First URI SAN, else first DNS SAN, else the subject: never an identity by itself. */
   readonly principal: string
+  /** The same of Envoy's own certificate, or ''. */
+  readonly destination: string
+  /** `x-forwarded-client-cert` as Envoy is going to forward it; several are one list. */
+  readonly xfcc: SingleHeader
 }
 
 export interface Request {
@@ -27,6 +31,8 @@ export interface Request {
   /** Path with query, as Envoy is going to forward it. */
   readonly path: string
   readonly authorization: SingleHeader
+  /** The DPoP proof (RFC 9449 §4.1). */
+  readonly dpop: SingleHeader
   /** W3C Trace Context header, or ''. For logs only. */
   readonly traceparent: string
   /** The `x-meshbind-*` headers that the client sent: they are removed on every allow. */

@@ -9,22 +9,24 @@ export interface TextCache<Fact extends object> {
 }
 
 /**
- * The part of a text that stands for it: hashing all of a certificate and a token costs as much as the rest of a warm
- * check's own work. Tokens and certificates end in a signature, so this part differs; where it does not, the texts
+ * The part of a signed text that stands for it: hashing all of a certificate and a token costs as much as the rest of a
+ * warm check's own work. Tokens and certificates end in a signature, so this part differs; where it does not, the texts
  * push each other out, and the whole text is compared before a fact is given.
  */
-const windowStart = -96
-const windowEnd = -32
+export const signature = (text: string): string => text.slice(-96, -32)
+export const wholeText = (text: string): string => text
 
 /**
  * The least recently used goes first.
  *
  * @param maxBytes What all entries may take.
  * @param bytesOf What one takes, estimated.
+ * @param keyOf What stands for a text: `signature` where it ends in one, else `wholeText`.
  */
 export function createTextCache<Fact extends object>(
   maxBytes: number,
   bytesOf: (text: string, fact: Fact) => number,
+  keyOf: (text: string) => string,
 ): TextCache<Fact> {
   const entries = new LRUCache<string, { readonly text: string; readonly fact: Fact }>({
     maxSize: maxBytes,
@@ -32,14 +34,14 @@ export function createTextCache<Fact extends object>(
   })
   return {
     get(text) {
-      const entry = entries.get(text.slice(windowStart, windowEnd))
+      const entry = entries.get(keyOf(text))
       return entry?.text === text ? entry.fact : undefined
     },
     set(text, fact) {
-      entries.set(text.slice(windowStart, windowEnd), { text, fact })
+      entries.set(keyOf(text), { text, fact })
     },
     delete(text) {
-      entries.delete(text.slice(windowStart, windowEnd))
+      entries.delete(keyOf(text))
     },
   }
 }

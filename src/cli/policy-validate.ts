@@ -1,7 +1,7 @@
 /** `meshbind policy validate`: every problem of every file at once, each with its place and what to do. */
 
 import { styleText } from 'node:util'
-import { compilePolicy } from '../policy/compile.ts'
+import { compilePolicy, type IssuerPlan } from '../policy/compile.ts'
 import { maxPolicyLength } from '../policy/parse.ts'
 import { type Problem, pathText, renderProblem } from '../policy/problem.ts'
 import type { PolicyDocument } from '../policy/schema.ts'
@@ -56,9 +56,12 @@ function asText({ file, source, policies }: Report): string {
     .join('\n')
 }
 
+/** Nothing is brought to life for a description. */
+const plansOnly = { issuer: (plan: IssuerPlan) => plan, trust: () => undefined }
+
 /** Name, revision, and what each route does, so that an operator sees what is going to be in force. */
 function describe(policy: PolicyDocument, text: string): string {
-  const { name, revision, routes } = compilePolicy(policy, text, (plan) => plan)
+  const { name, revision, routes } = compilePolicy(policy, text, plansOnly)
   const width = Math.max(...routes.map((route) => route.name.length))
   const lines = policy.spec.routes.map((route) => {
     const needs =
@@ -75,7 +78,7 @@ function asJson({ file, policies }: Report): object {
       valid: policy.result.ok,
       name: policy.result.ok ? policy.result.policy.metadata.name : null,
       revision: policy.result.ok
-        ? compilePolicy(policy.result.policy, policy.text, (plan) => plan).revision
+        ? compilePolicy(policy.result.policy, policy.text, plansOnly).revision
         : null,
       problems: problemsOf(policy).map(({ path, ...problem }) => ({
         ...problem,

@@ -11,6 +11,7 @@ import {
   listenAddress,
   milliseconds,
   positiveInteger,
+  stateAddress,
 } from './settings.ts'
 import { versionInfo } from './version.ts'
 
@@ -101,6 +102,20 @@ function serveCommand(exit: (code: number) => void): Command {
       ).default('1024'),
     )
     .addOption(
+      option(
+        '--state <where>',
+        'MESHBIND_STATE',
+        'spent proofs and the nonce key: memory, or redis://… (rediss://…) shared by replicas',
+      ).default('memory'),
+    )
+    .addOption(
+      option(
+        '--nonce-key-file <file>',
+        'MESHBIND_NONCE_KEY_FILE',
+        'keys DPoP nonces (32 bytes or more); without it the key is shared through Redis, or random',
+      ),
+    )
+    .addOption(
       option('--log-level <level>', 'MESHBIND_LOG_LEVEL', 'of application messages')
         .choices(['debug', 'info', 'warn', 'error'])
         .default('info'),
@@ -124,6 +139,7 @@ function serveCommand(exit: (code: number) => void): Command {
       examples(
         'meshbind serve --policy policy.yaml',
         'meshbind serve --policy policy.yaml --listen unix:/run/meshbind/authz.sock --decision-log all',
+        'meshbind serve --policy policy.yaml --state redis://redis.meshbind.svc:6379',
         'MESHBIND_POLICY=policy.yaml meshbind serve --admin off',
       ),
     )
@@ -140,6 +156,8 @@ interface ServeFlags {
   readonly admin: string
   readonly deadline: string
   readonly maxInFlight: string
+  readonly state: string
+  readonly nonceKeyFile?: string
   readonly logLevel: ServeSettings['logLevel']
   readonly decisionLog: string
   readonly drain: string
@@ -154,6 +172,8 @@ function serveSettings(flags: ServeFlags): ServeSettings {
     admin: flags.admin === 'off' ? undefined : adminAddress('--admin', flags.admin),
     deadlineMs: milliseconds('--deadline', flags.deadline),
     maxInFlight: positiveInteger('--max-in-flight', flags.maxInFlight),
+    state: stateAddress('--state', flags.state),
+    nonceKeyFile: flags.nonceKeyFile,
     logLevel: flags.logLevel,
     decisionLog: decisionLogMode('--decision-log', flags.decisionLog),
     drainMs: milliseconds('--drain', flags.drain),

@@ -3,9 +3,8 @@
 import { resolve } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { type AdminServer, startAdmin } from '../admin/server.ts'
-import { check } from '../check.ts'
+import { check, type Tools } from '../check.ts'
 import { denyOutright } from '../decision/decision.ts'
-import { createCertificateReader } from '../evidence/certificate.ts'
 import { type DecisionLogMode, decisionLine, isLogged } from '../observe/decision-log.ts'
 import { createLog, describeError, type Log, type LogLevel } from '../observe/log.ts'
 import { maxPolicyLength } from '../policy/parse.ts'
@@ -16,9 +15,10 @@ import { CommandError, exitCode } from './exit.ts'
 import { type LivePolicy, startPolicy } from './live-policy.ts'
 import { readPolicies } from './policy-file.ts'
 import { readBoundedFile } from './read-file.ts'
+import { createTools, type LiveTools, type StateSettings } from './tools.ts'
 import { versionInfo } from './version.ts'
 
-export interface ServeSettings {
+export interface ServeSettings extends StateSettings {
   readonly policy: string
   readonly listen: readonly string[]
   readonly tls: TlsFiles | undefined
@@ -40,6 +40,7 @@ export async function serve(settings: ServeSettings): Promise<number> {
   const stopped = waitForSignal()
   const live = await loadPolicy(settings.policy, log)
   const { policy } = live
+  const liveTools = await createTools(settings, log, nowSeconds())
   let ready = false
   let draining = false
 
@@ -51,7 +52,7 @@ export async function serve(settings: ServeSettings): Promise<number> {
     deadlineMs: settings.deadlineMs,
     maxInFlight: settings.maxInFlight,
     clock: { now: Date.now, monotonic: () => performance.now() },
-    decide: decideWith(live, () => ready),
+    decide: decideWith(live, liveTools.tools, () => ready),
     onDecision: decisionWriter(log, settings.decisionLog),
     onError: (error, decisionId) =>
       log.app.error({ decision_id: decisionId, error: describeError(error) }, 'a check failed'),
@@ -75,7 +76,7 @@ export async function serve(settings: ServeSettings): Promise<number> {
     'listening',
   )
 
-  const early = await Promise.race([keySourcesTried(live), stopped])
+  const early = await Promise.race([sourcesTried(live), stopped])
   if (early === undefined) {
     ready = true
     server.setServing(true)
@@ -85,7 +86,7 @@ export async function serve(settings: ServeSettings): Promise<number> {
   const signal = await stopped
   draining = true
   log.app.info({ signal, in_flight: server.inFlight(), limit_ms: settings.drainMs }, 'draining')
-  await stop(server, admin, live, settings.drainMs)
+  await stop(server, admin, live, liveTools, settings.drainMs)
   log.app.info({ decision_log_dropped: log.dropped() }, 'stopped')
   await log.close()
   return exitCode.good
@@ -113,6 +114,7 @@ async function loadPolicy(file: string, log: Log): Promise<LivePolicy> {
     text: found.text,
     clock: nowSeconds,
     onFetch: fetchLogger(log),
+    onBundle: bundleLogger(log),
   })
 }
 
@@ -132,14 +134,25 @@ function fetchLogger(log: Log): Parameters<typeof startPolicy>[1]['onFetch'] {
   }
 }
 
+function bundleLogger(log: Log): Parameters<typeof startPolicy>[1]['onBundle'] {
+  return (trustDomain, problem) => {
+    if (problem === undefined) log.app.info({ trust_domain: trustDomain }, 'trust bundle read')
+    else
+      log.app.warn(
+        { trust_domain: trustDomain, problem },
+        'trust bundle could not be read: the last good one serves; without any, its workloads are refused as presenter_invalid',
+      )
+  }
+}
+
 function decideWith(
   { policy }: LivePolicy,
+  tools: Tools,
   isReady: () => boolean,
 ): Parameters<typeof startServer>[0]['decide'] {
-  const certificates = createCertificateReader()
   return (request) =>
     isReady()
-      ? check(request, policy, certificates, nowSeconds())
+      ? check(request, policy, tools, nowSeconds())
       : Promise.resolve(denyOutright('not_ready'))
 }
 
@@ -162,8 +175,8 @@ async function startAdminIfWanted(
   return address === undefined ? undefined : startAdmin(address, readiness).catch(cannotRun)
 }
 
-async function keySourcesTried({ keySources }: LivePolicy): Promise<void> {
-  const tried = Promise.all([...keySources.values()].map((source) => source.tried))
+async function sourcesTried({ keySources, bundlesRead }: LivePolicy): Promise<void> {
+  const tried = Promise.all([bundlesRead, ...[...keySources.values()].map(({ tried }) => tried)])
   let timer: NodeJS.Timeout | undefined
   const limit = new Promise((resolve) => {
     timer = setTimeout(resolve, keySourcesTriedWithinMs)
@@ -176,11 +189,13 @@ async function stop(
   server: AuthorizationServer,
   admin: AdminServer | undefined,
   live: LivePolicy,
+  tools: LiveTools,
   drainMs: number,
 ): Promise<void> {
   await server.drain(drainMs)
   admin?.close()
   live.close()
+  await tools.close()
 }
 
 function waitForSignal(): Promise<string> {

@@ -46,3 +46,14 @@ export function decisionLogMode(flag: string, text: string): DecisionLogMode {
   if (text === 'all' || text === 'deny' || text === 'off') return { kind: text }
   throw new CommandError(`${flag}: \`${text}\` is none of all, deny, sample:N, off`)
 }
+
+/** `memory`, or a Redis URL. The text may hold a password, so it is never repeated. */
+export function stateAddress(flag: string, text: string): string {
+  if (text === 'memory') return text
+  const url = URL.parse(text)
+  if (url !== null && ['redis:', 'rediss:'].includes(url.protocol) && url.hostname !== '')
+    return text
+  throw new CommandError(
+    `${flag}: neither memory nor a Redis URL; write redis://host:6379 or rediss://user:password@host:6379/0`,
+  )
+}

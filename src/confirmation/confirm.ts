@@ -1,72 +1,133 @@
 /** The combination rule, in one place: when a token's binding counts as confirmed (RFC 7800 §3.1, architecture §7). */
 
 import { type Grounds, isRefusal, type Refusal, refuse } from '../decision/decision.ts'
-import type { Presenter } from '../evidence/presenter.ts'
-import type { Credential } from '../token/credential.ts'
-import { isJsonObject, member } from '../token/strict-json.ts'
-import type { VerifiedToken } from '../token/verify.ts'
-import type { ConfirmationMethod } from './method.ts'
-import { type MethodName, methods, unconfirmableMembers } from './methods.ts'
+import type { ReplayStore } from '../state/replay.ts'
+import { isJsonObject, type JsonObject, member } from '../strict-json.ts'
+import type { ConfirmationInput, ConfirmationMethod, Proof } from './method.ts'
+import { type MethodName, methods } from './methods.ts'
 
 declare const confirmed: unique symbol
 
-/** A token that belongs to its presenter. Only `confirm` makes one. */
+/** A token that belongs to its presenter. Only `spendProof` makes one. */
 export interface Confirmed extends Grounds {
   readonly [confirmed]: true
   readonly method: MethodName
 }
 
+/** A confirmation that still has to spend its proof, if it rests on one. */
+export interface Unspent {
+  readonly method: MethodName
+  readonly proof: Proof | undefined
+}
+
 type Method = ConfirmationMethod<MethodName>
 
-const all: readonly Method[] = methods
-const identityMethods = all.filter((method) => method.member === undefined)
+const memberMethods: readonly Method[] = methods.filter((method) => method.member !== undefined)
+const identityMethods: readonly Method[] = methods.filter((method) => method.member === undefined)
 
 /**
  * Every `cnf` member that is understood must be confirmed, whether the route lists its method or not; at least one
  * method that the route lists must be confirmed; a `cnf` of which nothing is understood refuses. The token's `cnf`
  * selects the check, never the Authorization scheme. Members without a specification here are ignored beside an
  * understood one, as RFC 7800 §3.1 asks.
+ *
+ * @param bindings The names of the methods that the route lists.
  */
 export function confirm(
-  token: VerifiedToken,
-  presenter: Presenter | undefined,
-  scheme: Credential['scheme'],
+  input: ConfirmationInput,
   bindings: ReadonlySet<string>,
-): Confirmed | Refusal {
-  if (token.delegated) return refuse('delegation_refused')
-  const understood = readConfirmation(token.confirmation)
+): Unspent | Refusal | Promise<Unspent | Refusal> {
+  if (input.token.delegated) return refuse('delegation_refused')
+  const understood = readConfirmation(input)
   if (isRefusal(understood)) return understood
-  if (scheme === 'DPoP') return refuse('scheme_mismatch', 'the token is not bound to a DPoP key')
-  for (const { method, value } of understood) {
-    const refusal = method.confirm(value, token, presenter)
+  const cnf = input.token.confirmation as JsonObject
+  for (const method of understood) {
+    const refusal = method.confirm(memberOf(cnf, method), input)
     if (refusal !== undefined) return refusal
   }
-  const listed = understood.find(({ method }) => bindings.has(method.name))
-  if (listed !== undefined) return mint(listed.method.name)
-  const identity = identityMethods.find((method) => bindings.has(method.name))
-  if (identity !== undefined) {
-    return identity.confirm(undefined, token, presenter) ?? mint(identity.name)
-  }
-  return token.confirmation === undefined
+  const method = chooseMethod(understood, input, bindings)
+  if (isRefusal(method)) return method
+  const prover = understood.find(({ prove }) => prove !== undefined)
+  if (prover?.prove === undefined) return { method, proof: undefined }
+  return prover
+    .prove(memberOf(cnf, prover), input)
+    .then((proof) => (isRefusal(proof) ? proof : { method, proof }))
+}
+
+/** The one that the route lists: a member's method, or else the identity. */
+function chooseMethod(
+  understood: readonly Method[],
+  input: ConfirmationInput,
+  bindings: ReadonlySet<string>,
+): MethodName | Refusal {
+  const listed = understood.find(({ name }) => bindings.has(name))
+  if (listed !== undefined) return listed.name
+  const identity = identityMethods.find(({ name }) => bindings.has(name))
+  if (identity !== undefined) return identity.confirm(undefined, input) ?? identity.name
+  return understood.length === 0
     ? refuse('binding_missing', 'no cnf')
     : refuse('binding_unsupported', 'the route lists none of the confirmed methods')
 }
 
-/** The methods whose members `cnf` has, each with its value; none where the token has no `cnf`. */
-function readConfirmation(cnf: unknown): readonly { method: Method; value: unknown }[] | Refusal {
-  if (cnf === undefined) return []
-  if (!isJsonObject(cnf)) return refuse('binding_malformed', 'cnf is not an object')
-  if (Object.keys(cnf).length === 0) return refuse('binding_malformed', 'cnf is empty')
-  const unconfirmable = unconfirmableMembers.find((name) => Object.hasOwn(cnf, name))
-  if (unconfirmable !== undefined) return refuse('binding_unsupported', `cnf.${unconfirmable}`)
-  const understood = all.flatMap((method) =>
-    method.member !== undefined && Object.hasOwn(cnf, method.member)
-      ? [{ method, value: member(cnf, method.member) }]
-      : [],
+/** Spent last, after every other check has passed: a request that is refused for another reason may be repeated. */
+export function spendProof(
+  { method, proof }: Unspent,
+  replay: ReplayStore,
+  now: number,
+): Confirmed | Refusal | Promise<Confirmed | Refusal> {
+  if (proof === undefined) return mint(method)
+  const { remembersSince } = replay
+  if (remembersSince !== undefined && proof.issuedAt <= remembersSince) {
+    return refuse('proof_invalid', 'issued before this process began to remember proofs')
+  }
+  const spending = replay.spend(proof.replayKey, proof.expiresAt, now)
+  return spending instanceof Promise
+    ? spending.then((result) => concludeSpending(result, method))
+    : concludeSpending(spending, method)
+}
+
+function concludeSpending(
+  spending: Awaited<ReturnType<ReplayStore['spend']>>,
+  method: MethodName,
+): Confirmed | Refusal {
+  if (spending === 'fresh') return mint(method)
+  if (spending === 'spent') return refuse('proof_replayed')
+  return refuse('state_unavailable', `the replay store is ${spending}`)
+}
+
+/** The methods whose members `cnf` has; none where the token has no `cnf`. Its scheme must be the one that was used. */
+function readConfirmation({
+  token: { confirmation: cnf },
+  credential,
+  rules,
+}: ConfirmationInput): readonly Method[] | Refusal {
+  if (cnf !== undefined && !isJsonObject(cnf))
+    return refuse('binding_malformed', 'cnf is not an object')
+  const understood = cnf === undefined ? [] : memberMethods.filter((method) => has(cnf, method))
+  if (cnf !== undefined && understood.length === 0) {
+    return Object.keys(cnf).length === 0
+      ? refuse('binding_malformed', 'cnf is empty')
+      : refuse('binding_unsupported', 'no member of cnf is understood')
+  }
+  // Ignoring a member that the policy says nothing about would quietly loosen what the issuer asked for.
+  const unconfigured = understood.find(({ isConfigured }) => isConfigured?.(rules) === false)
+  if (unconfigured !== undefined) {
+    return refuse('binding_unsupported', `the policy has no ${unconfigured.name} section`)
+  }
+  const scheme = understood.some((method) => method.scheme === 'DPoP') ? 'DPoP' : 'Bearer'
+  if (scheme === credential.scheme) return understood
+  return refuse(
+    'scheme_mismatch',
+    scheme === 'DPoP' ? 'a DPoP-bound token under Bearer' : 'the token is not bound to a DPoP key',
   )
-  return understood.length > 0
-    ? understood
-    : refuse('binding_unsupported', 'no member of cnf is understood')
+}
+
+function has(cnf: JsonObject, { member: name }: Method): boolean {
+  return name !== undefined && Object.hasOwn(cnf, name)
+}
+
+function memberOf(cnf: JsonObject, { member: name = '' }: Method): unknown {
+  return member(cnf, name)
 }
 
 function mint(method: MethodName): Confirmed {

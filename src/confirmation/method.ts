@@ -1,20 +1,76 @@
-/** What a confirmation method is, and the two ways in which one can find another workload than the token's. */
+/** What a confirmation method is, what it may look at, and what it can find. */
 
 import { type Refusal, refuse } from '../decision/decision.ts'
 import type { Presenter } from '../evidence/presenter.ts'
+import type { Request } from '../request.ts'
+import type { Credential } from '../token/credential.ts'
 import type { VerifiedToken } from '../token/verify.ts'
+import type { NonceKeeper } from './nonce.ts'
+import type { ProofKeys } from './proof-keys.ts'
 
 export interface ConfirmationMethod<Name extends string = string> {
   /** The name in a policy's `bindings`, in logs and in metrics. */
   readonly name: Name
   /** The `cnf` member that it confirms (RFC 7800 §3.1), or undefined where it confirms the token's identity. */
   readonly member: string | undefined
+  /** Whether the route's policy says what the method needs; a method without this needs nothing. */
+  readonly isConfigured?: (rules: BindingRules) => boolean
+  /** The authorization scheme of tokens that it binds, where that is not Bearer. */
+  readonly scheme?: 'DPoP'
   /** Undefined when confirmed. `value` is the member's value; undefined for an identity method. */
-  confirm(
-    value: unknown,
-    token: VerifiedToken,
-    presenter: Presenter | undefined,
-  ): Refusal | undefined
+  confirm(value: unknown, input: ConfirmationInput): Refusal | undefined
+  /** The second half of a method that rests on a signed proof; asked after every `confirm` has passed. */
+  readonly prove?: (value: unknown, input: ConfirmationInput) => Promise<Proof | Refusal>
+}
+
+/** A proof that has passed every check but the last: that it was not used before. */
+export interface Proof {
+  /** What it is remembered by. */
+  readonly replayKey: string
+  /** Unix seconds. */
+  readonly issuedAt: number
+  /** After this no check would take it; Unix seconds. */
+  readonly expiresAt: number
+}
+
+export interface ConfirmationInput {
+  readonly token: VerifiedToken
+  readonly credential: Credential
+  readonly presenter: Presenter | undefined
+  readonly request: Pick<Request, 'method' | 'path' | 'dpop'>
+  readonly rules: BindingRules
+  readonly proofs: ProofTools
+  /** Unix seconds. */
+  readonly now: number
+}
+
+/** What a route asks of bindings. */
+export interface BindingRules {
+  /** The policy's name: the same proof may be spent once under each policy. */
+  readonly policy: string
+  readonly clockSkewSeconds: number
+  readonly rotation: RotationRules | undefined
+  readonly dpop: DpopRules | undefined
+}
+
+export interface RotationRules {
+  readonly graceSeconds: number
+  /** How far back meshes date a new certificate. */
+  readonly backdateSeconds: number
+}
+
+export interface DpopRules {
+  /** Normalised: see target.ts. */
+  readonly origins: ReadonlySet<string>
+  readonly maxAgeSeconds: number
+  readonly nonce: 'disabled' | 'optional' | 'required'
+  readonly algorithms: readonly string[]
+}
+
+/** The live parts that proofs need. */
+export interface ProofTools {
+  readonly keys: ProofKeys
+  readonly nonces: NonceKeeper
 }
 
 /**

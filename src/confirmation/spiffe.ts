@@ -10,7 +10,7 @@ import type { ConfirmationMethod } from './method.ts'
 export const spiffe: ConfirmationMethod<'spiffe'> = {
   name: 'spiffe',
   member: undefined,
-  confirm(_value, token, presenter) {
+  confirm(_value, { token, presenter }) {
     if (token.identity === undefined)
       return refuse('binding_missing', 'the token carries no SPIFFE ID')
     if (presenter === undefined) return refuse('presenter_missing', 'spiffe needs the presenter')

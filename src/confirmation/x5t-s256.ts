@@ -1,26 +1,45 @@
 /** `x5t#S256`: the token names the SHA-256 of the presenter's certificate (RFC 8705 §3.1). */
 
 import { refuse } from '../decision/decision.ts'
+import type { Presenter } from '../evidence/presenter.ts'
 import { decodeBase64url } from '../token/base64url.ts'
-import { type ConfirmationMethod, mismatch } from './method.ts'
+import type { VerifiedToken } from '../token/verify.ts'
+import { type BindingRules, type ConfirmationMethod, mismatch } from './method.ts'
 
 const sha256Bytes = 32
 
 /**
  * Compares the texts: the certificate's is canonical, so an equal one is too. Neither is a secret, whoever presents a
- * token holds both. Never falls back to the key or the identity: a renewed certificate is another one (RFC 8705 §6.3).
+ * token holds both. Never falls back to the key or the identity: a renewed certificate is another one (RFC 8705 §6.3),
+ * unless the route grants a grace.
  */
 export const x5tS256: ConfirmationMethod<'x5t#S256'> = {
   name: 'x5t#S256',
   member: 'x5t#S256',
-  confirm(value, token, presenter) {
-    if (presenter?.certificate !== undefined && value === presenter.certificate.x5tS256)
-      return undefined
+  confirm(value, { token, presenter, rules, now }) {
+    if (presenter?.x5tS256 !== undefined && value === presenter.x5tS256) return undefined
     const bytes = typeof value === 'string' ? decodeBase64url(value) : undefined
     if (bytes?.length !== sha256Bytes)
       return refuse('binding_malformed', 'x5t#S256 is not a SHA-256 in base64url')
-    if (presenter?.certificate === undefined)
+    if (presenter?.x5tS256 === undefined)
       return refuse('presenter_missing', 'x5t#S256 needs the certificate')
-    return mismatch(token, presenter)
+    return isWithinGrace(token, presenter, rules, now) ? undefined : mismatch(token, presenter)
   },
+}
+
+/**
+ * The workload's certificate was renewed after the token was issued, and only just (policy `rotation`). Meshes date
+ * certificates back, so `backdate` is added to `notBefore`. Needs the whole certificate: a thumbprint has no date.
+ */
+export function isWithinGrace(
+  token: VerifiedToken,
+  presenter: Presenter,
+  { rotation, clockSkewSeconds }: BindingRules,
+  now: number,
+): boolean {
+  const { certificate } = presenter
+  if (rotation === undefined || certificate === undefined) return false
+  if (token.identity !== presenter.spiffeId) return false
+  const renewedAt = certificate.notBefore + rotation.backdateSeconds
+  return renewedAt >= token.issuedAt - clockSkewSeconds && now - renewedAt < rotation.graceSeconds
 }

@@ -37,9 +37,13 @@ export interface Findings {
   route?: string
   presenter?: {
     readonly spiffeId: string
-    readonly certificate: { readonly x5tS256: string } | undefined
+    readonly x5tS256: string | undefined
     readonly evidence: string
   }
+  /** SPIFFE ID of the workload at the other end of the connection; the presenter, unless it forwards. */
+  peer?: string
+  /** SPIFFE IDs of the forwarders that relayed the request, the nearest first. */
+  forwarders?: readonly string[]
   token?: {
     /** The issuer's name in the policy. */
     readonly issuer: string
@@ -58,10 +62,26 @@ export interface Findings {
   cache?: 'hit' | 'miss'
 }
 
+export type AuthorizationScheme = 'Bearer' | 'DPoP'
+
 /** How a refused client may authenticate: set by the route, used by the challenge. */
 export interface ChallengeContext {
   readonly realm: string
   readonly scopes: readonly string[]
+  /** The schemes that the route takes, Bearer first. */
+  readonly schemes: readonly AuthorizationScheme[]
+  /** The one that the request used, where that much could be read. */
+  readonly used: AuthorizationScheme | undefined
+  /** JOSE algorithms of DPoP proofs (RFC 9449 §7.1, `algs`). */
+  readonly proofAlgorithms: readonly string[]
+}
+
+/** The challenge of a service about which nothing more is known. */
+export const bearerOnly: Omit<ChallengeContext, 'realm'> = {
+  scopes: [],
+  schemes: ['Bearer'],
+  used: undefined,
+  proofAlgorithms: [],
 }
 
 interface DecisionBase {
@@ -69,6 +89,8 @@ interface DecisionBase {
   readonly enforced: boolean
   readonly policyRevision: string
   readonly findings: Findings
+  /** Headers for the client on either answer: a fresh DPoP-Nonce (RFC 9449 §8.2, §9). */
+  readonly responseHeaders: readonly (readonly [name: string, value: string])[]
 }
 
 export interface Allow extends DecisionBase {
@@ -95,10 +117,11 @@ export function denyOutright(reason: Reason, detail = ''): Deny {
     verdict: 'deny',
     reason,
     detail,
-    challenge: { realm: 'meshbind', scopes: [] },
+    challenge: { realm: 'meshbind', ...bearerOnly },
     mode: 'enforce',
     enforced: true,
     policyRevision: '',
     findings: {},
+    responseHeaders: [],
   }
 }

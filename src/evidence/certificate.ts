@@ -2,7 +2,7 @@
 
 import { createHash, type JsonWebKey, X509Certificate } from 'node:crypto'
 import { isRefusal, type Refusal, refuse } from '../decision/decision.ts'
-import { createTextCache } from '../text-cache.ts'
+import { createTextCache, signature } from '../text-cache.ts'
 import { readLeaf } from './leaf.ts'
 import { hasPath, parseSpiffeId, type SpiffeId, trustDomainOf } from './spiffe-id.ts'
 
@@ -10,6 +10,8 @@ import { hasPath, parseSpiffeId, type SpiffeId, trustDomainOf } from './spiffe-i
 export interface CertificateFacts {
   readonly spiffeId: SpiffeId
   readonly trustDomain: string
+  /** The certificate itself, for whoever verifies its chain. */
+  readonly der: Buffer
   /** RFC 8705 §3.1: base64url of SHA-256 over the DER certificate. */
   readonly x5tS256: string
   /** Unix seconds; the validity is inclusive on both ends (RFC 5280 §4.1.2.5). */
@@ -25,6 +27,8 @@ export interface CertificateReader {
 }
 
 const maxTextLength = 32 * 1024
+const maxChainLength = 64 * 1024
+const maxChainBlocks = 8
 const maxDerBytes = 16 * 1024
 const factOverheadBytes = 2 * 1024
 const maxBadBytes = 1024 * 1024
@@ -34,9 +38,10 @@ const maxBadBytes = 1024 * 1024
  * cannot push them out, within 1 MiB for bad ones.
  */
 export function createCertificateReader(maxBytes = 64 * 1024 * 1024): CertificateReader {
-  const bytesOf = (text: string) => text.length + factOverheadBytes
-  const good = createTextCache<CertificateFacts>(maxBytes, bytesOf)
-  const bad = createTextCache<Refusal>(maxBadBytes, bytesOf)
+  // Once for the text, once more (and less) for the DER.
+  const bytesOf = (text: string) => 2 * text.length + factOverheadBytes
+  const good = createTextCache<CertificateFacts>(maxBytes, bytesOf, signature)
+  const bad = createTextCache<Refusal>(maxBadBytes, bytesOf, signature)
   return {
     read(text) {
       const known = good.get(text) ?? bad.get(text)
@@ -64,13 +69,29 @@ const pem =
   /^-----BEGIN CERTIFICATE-----\n((?:[A-Za-z0-9+/]{1,64}={0,2}\n)+)-----END CERTIFICATE-----\n?$/
 
 function decodePem(text: string): Buffer | undefined {
-  if (text.length > maxTextLength) return undefined
-  let plain: string
+  const plain = percentDecode(text, maxTextLength)
+  return plain === undefined ? undefined : decodeBlock(plain)
+}
+
+/** Envoy's XFCC `Chain`: 1 to 8 blocks, each as strict as a leaf's; undefined for anything else. */
+export function decodeChain(text: string): readonly Buffer[] | undefined {
+  const plain = percentDecode(text, maxChainLength)
+  const texts = plain?.split(/(?<=-----END CERTIFICATE-----\n)/, maxChainBlocks + 1) ?? []
+  const blocks = texts.map(decodeBlock).filter((der) => der !== undefined)
+  const complete = blocks.length === texts.length && blocks.length > 0
+  return complete && blocks.length <= maxChainBlocks ? blocks : undefined
+}
+
+function percentDecode(text: string, maxLength: number): string | undefined {
+  if (text.length > maxLength) return undefined
   try {
-    plain = decodeURIComponent(text)
+    return decodeURIComponent(text)
   } catch {
     return undefined
   }
+}
+
+function decodeBlock(plain: string): Buffer | undefined {
   const base64 = pem.exec(plain)?.[1]?.replaceAll('\n', '')
   if (base64 === undefined) return undefined
   const der = Buffer.from(base64, 'base64')
@@ -96,7 +117,9 @@ function readFacts(der: Buffer): CertificateFacts | Refusal {
   return Object.freeze({
     spiffeId,
     trustDomain: trustDomainOf(spiffeId),
-    x5tS256: createHash('sha256').update(x509.raw).digest('base64url'),
+    // Not `der`, which is a view of a pooled slab and would keep all of it.
+    der: x509.raw,
+    x5tS256: createHash('sha256').update(der).digest('base64url'),
     notBefore: leaf.notBefore,
     notAfter: leaf.notAfter,
     publicJwk: publicJwkOf(x509),

@@ -1,91 +1,130 @@
-/** Who presents the token: the peer of the mTLS connection that Envoy terminated, established from listed evidence. */
+/** Who presents the token: the peer, or the workload that forwarders vouch for, hop by hop. */
 
 import { isRefusal, type Refusal, refuse } from '../decision/decision.ts'
 import type { PeerClaims } from '../request.ts'
-import type { CertificateFacts, CertificateReader } from './certificate.ts'
-import { hasPath, parseSpiffeId, type SpiffeId, trustDomainOf } from './spiffe-id.ts'
-
-export type EvidenceSource = 'certificate' | 'principal'
+import type { CertificateFacts } from './certificate.ts'
+import {
+  type EvidenceReaders,
+  establishPeer,
+  judgeValidity,
+  type Peer,
+  type PeerRules,
+  type Workload,
+  workloadId,
+} from './peer.ts'
+import { type SpiffeId, trustDomainOf } from './spiffe-id.ts'
+import type { TrustStore } from './trust.ts'
 
 declare const established: unique symbol
 
 /** The workload that presents the token. Only `establishPresenter` makes one. */
-export interface Presenter {
+export interface Presenter extends Workload {
   readonly [established]: true
-  readonly spiffeId: SpiffeId
-  /** Set when the evidence was a certificate; `x5t#S256` and `jwk` cannot do without. */
-  readonly certificate: CertificateFacts | undefined
-  readonly evidence: EvidenceSource
 }
 
-export interface PeerRules {
-  /** In the operator's order of preference. */
-  readonly evidence: readonly EvidenceSource[]
-  readonly trustDomains: ReadonlySet<string>
+/** What the connection shows. */
+export interface Presentation {
+  /** Undefined where no listed evidence was sent, or where a forwarder vouched for nobody. */
+  readonly presenter: Presenter | undefined
+  readonly peer: SpiffeId | undefined
+  /** The forwarders that relayed the request, the nearest first. */
+  readonly forwarders: readonly SpiffeId[]
+}
+
+export interface PresenterRules extends PeerRules {
+  /** By SPIFFE ID: whether the forwarder also calls for itself. */
+  readonly forwarders: ReadonlyMap<string, { readonly presents: boolean }>
+  readonly maxForwards: number
+  /** Where the policy has trust bundles: the peer's chain is verified here too. */
+  readonly trust: TrustStore | undefined
 }
 
 /**
- * The presenter, undefined where no listed evidence was sent, or a refusal: evidence that is there but invalid is
- * never passed over, and a certificate that is there is always compared with the principal, listed or not.
- *
- * Not checked here: the chain. Envoy verified it, unless its listener says ACCEPT_UNTRUSTED (SECURITY.md).
+ * A promise only where a chain has to be verified that has not been seen before.
  *
  * @param now Unix seconds.
  */
 export function establishPresenter(
   claims: PeerClaims,
-  rules: PeerRules,
-  certificates: CertificateReader,
+  rules: PresenterRules,
+  readers: EvidenceReaders,
   now: number,
-): Presenter | undefined | Refusal {
-  const certificate = claims.certificate === '' ? undefined : certificates.read(claims.certificate)
-  if (isRefusal(certificate)) return certificate
-  if (certificate !== undefined) {
-    const refusal = judgeCertificate(certificate, claims.principal, rules, now)
-    if (refusal !== undefined) return refusal
+): Presentation | Refusal | Promise<Presentation | Refusal> {
+  const peer = establishPeer(claims, rules, readers, now)
+  if (isRefusal(peer)) return peer
+  if (peer === undefined) return { presenter: undefined, peer: undefined, forwarders: [] }
+  const untrusted = rules.trust && judgeTrust(peer, rules.trust, now)
+  if (untrusted instanceof Promise) {
+    return untrusted.then((refusal) => refusal ?? follow(peer, rules, now))
   }
-  for (const source of rules.evidence) {
-    if (source === 'certificate' && certificate !== undefined) {
-      return mint(certificate.spiffeId, certificate, source)
-    }
-    if (source === 'principal' && claims.principal !== '')
-      return fromPrincipal(claims.principal, rules)
-  }
-  return undefined
+  return untrusted ?? follow(peer, rules, now)
 }
 
-function judgeCertificate(
-  certificate: CertificateFacts,
-  principal: string,
-  rules: PeerRules,
+/** Only the peer's own chain: a forwarder has verified the certificates of those whom it vouches for. */
+function judgeTrust(
+  peer: Peer,
+  trust: TrustStore,
   now: number,
-): Refusal | undefined {
-  if (principal !== '' && principal !== certificate.spiffeId) {
-    return refuse('evidence_conflict', 'principal is not the SPIFFE ID of the certificate')
-  }
-  if (!rules.trustDomains.has(certificate.trustDomain)) return refuse('trust_domain_refused')
-  if (now > certificate.notAfter) return refuse('presenter_expired', 'past notAfter')
-  if (now < certificate.notBefore) return refuse('presenter_expired', 'before notBefore')
-  return undefined
+): Refusal | undefined | Promise<Refusal | undefined> {
+  return peer.certificate === undefined
+    ? refuse('presenter_invalid', 'trustBundles need the certificate, which was not sent')
+    : trust.verify(peer.certificate, peer.chain, now)
 }
 
 /**
- * Envoy fills the principal from the first URI SAN, else a DNS SAN, else the subject, so its text may be anything
- * that the workload's certificate says: only a whole, valid SPIFFE ID is believed.
+ * A forwarder's element names the workload that it saw. An element is believed only if it is the next one and its
+ * `By` is the forwarder: whatever else stands in the header was written by someone who is none.
+ *
+ * Envoy writes `By` and `URI` without escapes, so a certificate's SAN can hold an element of its own, after the
+ * true one by the same forwarder. Two elements by one forwarder are therefore refused, and a forwarder presents for
+ * itself only where nothing stands before its own element (docs/decisions/0005).
  */
-function fromPrincipal(principal: string, rules: PeerRules): Presenter | Refusal {
-  const spiffeId = parseSpiffeId(principal)
-  if (spiffeId === undefined || !hasPath(spiffeId)) {
-    return refuse('presenter_invalid', 'the principal is not a SPIFFE ID with a path')
+function follow(peer: Peer, rules: PresenterRules, now: number): Presentation | Refusal {
+  const forwarders: SpiffeId[] = []
+  let workload: Workload = peer
+  for (let place = -2; ; place--) {
+    const { spiffeId } = workload
+    const forwarder = rules.forwarders.get(spiffeId)
+    if (forwarder === undefined) return presented(peer, forwarders, workload)
+    const hop = peer.hops?.at(place)
+    if (hop === undefined && forwarder.presents) return presented(peer, forwarders, workload)
+    if (isRefusal(hop)) return hop
+    forwarders.push(spiffeId)
+    if (hop?.by !== spiffeId) return presented(peer, forwarders, undefined)
+    if (forwarders.length > rules.maxForwards) return refuse('forward_too_long')
+    if (peer.hops?.hasEarlier(place, spiffeId)) {
+      return refuse('evidence_conflict', 'two XFCC elements by one forwarder')
+    }
+    const next = readWorkload(hop.uri, hop.x5tS256, hop.certificate, rules, now)
+    if (isRefusal(next)) return next
+    workload = next
   }
-  if (!rules.trustDomains.has(trustDomainOf(spiffeId))) return refuse('trust_domain_refused')
-  return mint(spiffeId, undefined, 'principal')
 }
 
-function mint(
-  spiffeId: SpiffeId,
+function readWorkload(
+  uri: string | undefined,
+  x5tS256: string | undefined,
   certificate: CertificateFacts | undefined,
-  evidence: EvidenceSource,
-): Presenter {
-  return { spiffeId, certificate, evidence } as Presenter
+  rules: PeerRules,
+  now: number,
+): Workload | Refusal {
+  const spiffeId = workloadId(uri)
+  if (spiffeId === undefined) {
+    return refuse('presenter_invalid', 'the forwarded URI is not a SPIFFE ID with a path')
+  }
+  if (!rules.trustDomains.has(trustDomainOf(spiffeId))) return refuse('trust_domain_refused')
+  const outdated = certificate && judgeValidity(certificate, now)
+  return outdated ?? { spiffeId, x5tS256, certificate, evidence: 'xfcc' }
+}
+
+function presented(
+  peer: Peer,
+  forwarders: readonly SpiffeId[],
+  workload: Workload | undefined,
+): Presentation {
+  return { presenter: workload && mint(workload), peer: peer.spiffeId, forwarders }
+}
+
+function mint({ spiffeId, x5tS256, certificate, evidence }: Workload): Presenter {
+  return { spiffeId, x5tS256, certificate, evidence } as Presenter
 }

@@ -63,8 +63,8 @@ export function decisionLine({
     policy_revision: decision.policyRevision,
     request: request === undefined ? null : describeRequest(request),
     presenter: describePresenter(findings.presenter),
-    peer: findings.presenter?.spiffeId ?? null,
-    forwards: [],
+    peer: findings.peer ?? null,
+    forwards: findings.forwarders ?? [],
     actors: [],
     token: describeToken(findings.token),
     method: findings.method ?? null,
@@ -86,8 +86,8 @@ function describeRequest({ id, method, host, path }: LoggedRequest): object {
 
 function describePresenter(presenter: Decision['findings']['presenter']): object | null {
   if (presenter === undefined) return null
-  const { spiffeId, certificate, evidence } = presenter
-  return { spiffe_id: spiffeId, x5t_s256: certificate?.x5tS256 ?? null, evidence }
+  const { spiffeId, x5tS256, evidence } = presenter
+  return { spiffe_id: spiffeId, x5t_s256: x5tS256 ?? null, evidence }
 }
 
 /** `jti` is hashed: whoever reads the log can compare tokens, and cannot use what was read. */

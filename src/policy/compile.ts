@@ -2,16 +2,11 @@
 
 import { createHash } from 'node:crypto'
 import type { Grounds } from '../decision/decision.ts'
+import type { EvidenceSource } from '../evidence/sources.ts'
 import { type Algorithm, defaultAlgorithms } from '../token/algorithms.ts'
-import { durationSeconds } from './duration.ts'
 import { compileMatch, type RouteMatch } from './match.ts'
-import type {
-  IssuerDocument,
-  KeySourceDocument,
-  PolicyDocument,
-  RequirementDocument,
-  RouteDocument,
-} from './schema.ts'
+import { compileRequirement, type Requirement } from './requirement.ts'
+import type { IssuerDocument, KeySourceDocument, PolicyDocument, RouteDocument } from './schema.ts'
 
 declare const unprotected: unique symbol
 
@@ -30,31 +25,6 @@ export interface IssuerPlan {
   readonly identity: { readonly claim: string } | { readonly kubernetes: string } | undefined
 }
 
-export interface CallerMatcher {
-  readonly exact: ReadonlySet<string>
-  /** Each ends in a slash, so that only whole segments match. */
-  readonly below: readonly string[]
-}
-
-export interface Requirement<Issuer> {
-  readonly issuers: readonly Issuer[]
-  readonly bindings: ReadonlySet<string>
-  readonly callers: CallerMatcher | undefined
-  readonly scopes: readonly string[]
-  readonly claims: readonly (readonly [name: string, values: ReadonlySet<unknown>])[]
-  readonly rules: {
-    readonly clockSkewSeconds: number
-    readonly maxAgeSeconds: number
-    readonly perIssuer: ReadonlyMap<string, IssuerLimits>
-  }
-}
-
-/** What a route demands of the tokens of one issuer. */
-export interface IssuerLimits {
-  readonly audiences: ReadonlySet<string>
-  readonly maxLifetimeSeconds: number
-}
-
 export interface Route<Issuer> extends RouteMatch {
   readonly name: string
   readonly mode: 'enforce'
@@ -63,13 +33,18 @@ export interface Route<Issuer> extends RouteMatch {
   readonly presenterHeader: boolean
 }
 
-export interface CompiledPolicy<Issuer> {
+export interface CompiledPolicy<Issuer, Trust> {
   readonly name: string
   /** First 16 hex digits of SHA-256 over the policy's text. */
   readonly revision: string
   readonly peer: {
-    readonly evidence: readonly ('certificate' | 'principal')[]
+    readonly evidence: readonly EvidenceSource[]
     readonly trustDomains: ReadonlySet<string>
+    /** By SPIFFE ID: whether the forwarder also calls for itself. */
+    readonly forwarders: ReadonlyMap<string, { readonly presents: boolean }>
+    readonly maxForwards: number
+    /** Verifies chains, where the policy has trust bundles. */
+    readonly trust: Trust | undefined
   }
   readonly issuers: readonly Issuer[]
   readonly routes: readonly Route<Issuer>[]
@@ -77,33 +52,34 @@ export interface CompiledPolicy<Issuer> {
   readonly unmatched: Unprotected | undefined
 }
 
-const defaultMaxLifetime = '24h'
-const defaultClockSkew = '30s'
+const defaultEvidence: readonly EvidenceSource[] = ['certificate']
+const defaultMaxForwards = 1
 const defaultTypes = ['at+jwt', 'JWT', 'absent']
 
-/**
- * @param text The text that the document was parsed from: the revision covers it.
- * @param createIssuer Makes the live issuer of a plan; called once per issuer, in the document's order.
- */
-export function compilePolicy<Issuer>(
+/** Makes the live parts of a policy from their plans; each is called once per part, in the document's order. */
+export interface LiveParts<Issuer, Trust> {
+  readonly issuer: (plan: IssuerPlan) => Issuer
+  /** @param files Bundle files by trust domain, as the policy names them. */
+  readonly trust: (files: ReadonlyMap<string, string>) => Trust
+}
+
+/** @param text The text that the document was parsed from: the revision covers it. */
+export function compilePolicy<Issuer, Trust>(
   document: PolicyDocument,
   text: string,
-  createIssuer: (plan: IssuerPlan) => Issuer,
-): CompiledPolicy<Issuer> {
+  live: LiveParts<Issuer, Trust>,
+): CompiledPolicy<Issuer, Trust> {
   const { spec } = document
   const issuers = new Map(
     Object.entries(spec.issuers).map(([name, issuer]) => [
       name,
-      createIssuer(planIssuer(name, issuer)),
+      live.issuer(planIssuer(name, issuer)),
     ]),
   )
   return Object.freeze({
     name: document.metadata.name,
     revision: createHash('sha256').update(text).digest('hex').slice(0, 16),
-    peer: Object.freeze({
-      evidence: Object.freeze((spec.peer?.evidence ?? ['certificate']).filter(isBuiltEvidence)),
-      trustDomains: new Set(spec.trustDomains),
-    }),
+    peer: compilePeer(spec, live.trust),
     issuers: Object.freeze([...issuers.values()]),
     routes: Object.freeze(spec.routes.map((route) => compileRoute(route, document, issuers))),
     unmatched: spec.unmatched === 'allow' ? mintUnprotected() : undefined,
@@ -118,8 +94,26 @@ function mintUnprotected(): Unprotected {
   return Object.freeze({ unprotected: true }) as unknown as Unprotected
 }
 
-function isBuiltEvidence(source: string): source is 'certificate' | 'principal' {
-  return source === 'certificate' || source === 'principal'
+function compilePeer<Trust>(
+  { peer = {}, trustDomains }: PolicyDocument['spec'],
+  createTrust: LiveParts<unknown, Trust>['trust'],
+): CompiledPolicy<unknown, Trust>['peer'] {
+  const { trustBundles } = peer
+  const files =
+    trustBundles && Object.entries(trustBundles).map(([name, { file }]) => [name, file] as const)
+  return Object.freeze({
+    evidence: Object.freeze(peer.evidence ?? defaultEvidence),
+    trustDomains: new Set(trustDomains),
+    forwarders: new Map(
+      peer.forwarders?.map((entry) =>
+        typeof entry === 'string'
+          ? [entry, { presents: false }]
+          : [entry.id, { presents: entry.presents === true }],
+      ),
+    ),
+    maxForwards: peer.maxForwards ?? defaultMaxForwards,
+    trust: files && createTrust(new Map(files)),
+  })
 }
 
 function planIssuer(name: string, issuer: IssuerDocument): IssuerPlan {
@@ -154,51 +148,4 @@ function compileRoute<Issuer>(
     removeToken: route.forward?.token === 'remove',
     presenterHeader: route.forward?.presenterHeader === true,
   })
-}
-
-function compileRequirement<Issuer>(
-  require: RequirementDocument,
-  { spec }: PolicyDocument,
-  issuers: ReadonlyMap<string, Issuer>,
-): Requirement<Issuer> {
-  const names = require.issuers ?? []
-  return Object.freeze({
-    issuers: Object.freeze(names.flatMap((name) => issuers.get(name) ?? [])),
-    bindings: new Set<string>(require.bindings),
-    callers: require.callers === undefined ? undefined : compileCallers(require.callers),
-    scopes: Object.freeze(require.scopes ?? []),
-    claims: Object.entries(require.claims ?? {}).map(
-      ([name, values]) => [name, new Set<unknown>(values)] as const,
-    ),
-    rules: Object.freeze({
-      clockSkewSeconds: durationSeconds(spec.clockSkew ?? defaultClockSkew),
-      maxAgeSeconds:
-        require.maxAge === undefined ? Number.POSITIVE_INFINITY : durationSeconds(require.maxAge),
-      perIssuer: new Map(
-        names.flatMap((name) => {
-          const issuer = spec.issuers[name]
-          return issuer === undefined ? [] : [[name, limitsOf(issuer, require)]]
-        }),
-      ),
-    }),
-  })
-}
-
-/** A route narrows what its issuers allow; it never widens it. */
-function limitsOf(issuer: IssuerDocument, require: RequirementDocument): IssuerLimits {
-  const longest = issuer.maxLifetime ?? defaultMaxLifetime
-  const ofIssuer = durationSeconds(longest)
-  return {
-    audiences: new Set(
-      issuer.audiences.filter((audience) => require.audiences?.includes(audience) ?? true),
-    ),
-    maxLifetimeSeconds: Math.min(ofIssuer, durationSeconds(require.maxLifetime ?? longest)),
-  }
-}
-
-function compileCallers(callers: readonly string[]): CallerMatcher {
-  return {
-    exact: new Set(callers.filter((caller) => !caller.endsWith('/*'))),
-    below: callers.filter((caller) => caller.endsWith('/*')).map((caller) => caller.slice(0, -1)),
-  }
 }

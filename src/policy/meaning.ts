@@ -3,13 +3,16 @@
 import { urlProblem } from '../token/url.ts'
 import { durationGrammar, durationSeconds } from './duration.ts'
 import { findHidden } from './hidden.ts'
-import { notYetInPeer, notYetInSpec } from './not-yet.ts'
+import { notYetInSpec } from './not-yet.ts'
+import { originProblems } from './origins.ts'
 import { type Parts, takeApart } from './parts.ts'
+import { peerProblems } from './peer-meaning.ts'
 import { error, type Unplaced, warning } from './problem.ts'
 import { routeProblems } from './route-meaning.ts'
 import type { IssuerDocument, KeySourceDocument } from './schema.ts'
 
 const maxClockSkewSeconds = 300
+const maxProofAgeSeconds = 3600
 
 /** @param value The document as plain data, whatever it is. */
 export function findContradictions(value: unknown): Unplaced[] {
@@ -17,7 +20,8 @@ export function findContradictions(value: unknown): Unplaced[] {
   if (parts === undefined) return []
   return [
     ...notYetInSpec(parts.spec),
-    ...notYetInPeer(parts.peer),
+    ...peerProblems(parts),
+    ...dpopProblems(parts),
     ...clockSkewProblems(parts.spec['clockSkew']),
     ...[...parts.issuers].flatMap(([name, issuer]) => issuerProblems(name, issuer, parts)),
     ...parts.routes.flatMap(({ index, route }) => routeProblems(index, route, parts)),
@@ -104,6 +108,24 @@ function keySourceProblems(
     problems.push(error([...base, 'caFile'], 'goes with url or discovery, not with file'))
   }
   return problems
+}
+
+function dpopProblems({ dpop }: Parts): Unplaced[] {
+  if (dpop === undefined) return []
+  const base = ['spec', 'dpop']
+  const age = dpop.maxAge
+  return [
+    ...originProblems([...base, 'origins'], dpop.origins),
+    ...(age !== undefined && durationSeconds(age) > maxProofAgeSeconds
+      ? [
+          error(
+            [...base, 'maxAge'],
+            'must be at most 1h',
+            'A proof is made for one request: RFC 9449 §11.1 speaks of seconds to minutes.',
+          ),
+        ]
+      : []),
+  ]
 }
 
 function hiddenRoutes(parts: Parts): Unplaced[] {

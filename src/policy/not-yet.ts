@@ -1,7 +1,7 @@
 /** The parts of the policy language whose feature is not in this version: refused by name, never silently ignored. */
 
 import { error, type Unplaced } from './problem.ts'
-import { type PeerDocument, plannedBindings, type RouteDocument } from './schema.ts'
+import { plannedBindings, type RouteDocument } from './schema.ts'
 
 const advice =
   'The language has it, this version of meshbind cannot do it yet. Remove it, or wait for the release that names it in the changelog.'
@@ -17,24 +17,11 @@ function present(base: Unplaced['path'], object: object, names: readonly string[
 }
 
 export function notYetInSpec(spec: object): Unplaced[] {
-  const problems = present(['spec'], spec, ['revocation', 'dpop', 'wimse'])
+  const problems = present(['spec'], spec, ['revocation', 'wimse'])
   const mode = 'mode' in spec ? spec.mode : undefined
   return mode === 'audit' || mode === 'disabled'
     ? [...problems, notYet(['spec', 'mode'], `mode ${mode}`)]
     : problems
-}
-
-export function notYetInPeer(peer: PeerDocument): Unplaced[] {
-  const base = ['spec', 'peer']
-  const evidence = peer.evidence ?? []
-  return [
-    ...present(base, peer, ['forwarders', 'maxForwards', 'trustBundles']),
-    ...evidence.flatMap((source, i) =>
-      source === 'xfcc' || source === 'waypoint'
-        ? [notYet([...base, 'evidence', i], `evidence ${source}`)]
-        : [],
-    ),
-  ]
 }
 
 export function notYetInRoute(index: number, route: RouteDocument): Unplaced[] {
@@ -47,7 +34,7 @@ export function notYetInRoute(index: number, route: RouteDocument): Unplaced[] {
   const planned = new Set<string>(plannedBindings)
   return [
     ...problems,
-    ...present([...base, 'require'], route.require, ['unbound', 'rotation', 'delegation', 'dpop']),
+    ...present([...base, 'require'], route.require, ['unbound', 'delegation']),
     ...route.require.bindings.flatMap((binding, i) =>
       planned.has(binding)
         ? [notYet([...base, 'require', 'bindings', i], `binding ${binding}`)]

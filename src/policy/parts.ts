@@ -1,6 +1,8 @@
 /** The parts of a policy document that are well-formed by themselves, so that one mistake does not hide the next. */
 
 import {
+  type DpopDocument,
+  dpopSchema,
   type IssuerDocument,
   issuerSchema,
   type PeerDocument,
@@ -13,6 +15,7 @@ import {
 export interface Parts {
   readonly spec: { readonly [name: string]: unknown }
   readonly peer: PeerDocument
+  readonly dpop: DpopDocument | undefined
   readonly issuerNames: readonly string[]
   readonly issuers: ReadonlyMap<string, IssuerDocument>
   readonly routes: readonly { readonly index: number; readonly route: RouteDocument }[]
@@ -33,6 +36,7 @@ export function takeApart(value: unknown): Parts | undefined {
   return {
     spec,
     peer: peerSchema.safeParse(spec['peer'] ?? {}).data ?? {},
+    dpop: dpopSchema.safeParse(spec['dpop']).data,
     issuerNames: Object.keys(issuers),
     issuers: new Map(
       Object.entries(issuers).flatMap(([name, issuer]) => {

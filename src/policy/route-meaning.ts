@@ -2,6 +2,7 @@
 
 import leven from 'leven'
 import { hasPath, parseSpiffeId, trustDomainOf } from '../evidence/spiffe-id.ts'
+import { bindingProblems } from './binding-meaning.ts'
 import { isHostPattern } from './host.ts'
 import { notYetInRoute } from './not-yet.ts'
 import type { Parts } from './parts.ts'
@@ -80,7 +81,7 @@ function requirementProblems(
     ...(require.callers ?? []).flatMap((caller, i) =>
       callerProblems([...base, 'callers', i], caller, parts),
     ),
-    ...evidenceProblems(base, require, parts),
+    ...bindingProblems(base, require, parts),
   ]
 }
 
@@ -145,26 +146,6 @@ function audienceProblems(
     ),
   )
   return [...foreign, ...never]
-}
-
-function evidenceProblems(
-  base: Unplaced['path'],
-  require: RequirementDocument,
-  parts: Parts,
-): Unplaced[] {
-  const evidence = parts.peer.evidence ?? ['certificate']
-  // The first evidence that is there decides, and where there is a certificate Envoy names a principal as well.
-  if (evidence[0] !== 'principal') return []
-  const never = require.bindings.filter((binding) => binding === 'x5t#S256' || binding === 'jwk')
-  return never.length === 0
-    ? []
-    : [
-        error(
-          [...base, 'bindings'],
-          `${never.join(' and ')} can never be confirmed while \`principal\` is the first evidence`,
-          'Put certificate first in spec.peer.evidence, and include_peer_certificate: true in the Envoy filter.',
-        ),
-      ]
 }
 
 function callerProblems(at: Unplaced['path'], caller: string, parts: Parts): Unplaced[] {

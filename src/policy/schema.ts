@@ -2,6 +2,7 @@
 
 import { z } from 'zod'
 import { methodNames } from '../confirmation/methods.ts'
+import { evidenceSources } from '../evidence/sources.ts'
 import { spiffeIdGrammar, trustDomainGrammar } from '../evidence/spiffe-id.ts'
 import { algorithms } from '../token/algorithms.ts'
 import { durationGrammar } from './duration.ts'
@@ -24,7 +25,7 @@ const algorithm = z.enum(algorithms)
 const mode = z.enum(['enforce', 'audit', 'disabled'])
 
 /** Methods of the language that this version cannot confirm yet; not-yet.ts refuses them with that word. */
-export const plannedBindings = ['dpop', 'wimse'] as const
+export const plannedBindings = ['wimse'] as const
 
 /** Exactly one of file, url, discovery; meaning.ts says so with a place. */
 const keySource = z.strictObject({
@@ -118,7 +119,7 @@ export const routeSchema = z.strictObject({
 })
 
 export const peerSchema = z.strictObject({
-  evidence: listOf(z.enum(['certificate', 'xfcc', 'principal', 'waypoint'])).optional(),
+  evidence: listOf(z.enum(evidenceSources)).optional(),
   forwarders: listOf(
     z.union([spiffeId, z.strictObject({ id: spiffeId, presents: z.boolean().optional() })]),
   ).optional(),
@@ -140,8 +141,10 @@ const revocation = z.strictObject({
     .optional(),
 })
 
-const dpop = z.strictObject({
-  origins: listOf(text),
+export const dpopSchema = z.strictObject({
+  origins: listOf(text).describe(
+    'Scheme and authority as clients see them: `htu` must be one of these and the path',
+  ),
   maxAge: duration.optional(),
   nonce: z.enum(['disabled', 'optional', 'required']).optional(),
   algorithms: listOf(algorithm).optional(),
@@ -165,7 +168,7 @@ export const policySchema = z
       peer: peerSchema.optional(),
       issuers: z.record(name, issuerSchema),
       revocation: revocation.optional(),
-      dpop: dpop.optional(),
+      dpop: dpopSchema.optional(),
       wimse: wimse.optional(),
       routes: z.array(routeSchema).min(1).max(10_000).describe('The first that matches decides'),
     }),
@@ -177,6 +180,7 @@ export type IssuerDocument = z.infer<typeof issuerSchema>
 export type RouteDocument = z.infer<typeof routeSchema>
 export type RequirementDocument = Exclude<RouteDocument['require'], 'none'>
 export type KeySourceDocument = z.infer<typeof keySource>
+export type DpopDocument = z.infer<typeof dpopSchema>
 export type PeerDocument = z.infer<typeof peerSchema>
 
 /** The JSON Schema (draft 2020-12) that `meshbind policy schema` prints and editors read. */

@@ -1,6 +1,6 @@
 /** The signature algorithms that a policy may list, and the keys that each of them takes (RFC 7518 §3.1, RFC 8037, RFC 9864). */
 
-import { type JsonObject, member } from './strict-json.ts'
+import { type JsonObject, member } from '../strict-json.ts'
 
 /** HS* and none are not here, so no policy can list them. */
 export const algorithms = [

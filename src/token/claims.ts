@@ -1,7 +1,7 @@
 /** The registered claims that are judged: read once into facts, compared with the clock on every request (RFC 7519 §4.1). */
 
 import { type Refusal, refuse } from '../decision/decision.ts'
-import { isJsonObject, type JsonObject, member } from './strict-json.ts'
+import { isJsonObject, type JsonObject, member } from '../strict-json.ts'
 
 /** Where an issuer's tokens carry the workload's SPIFFE ID: a claim, or Kubernetes ServiceAccount claims. */
 export type IdentitySource = { readonly claim: string } | { readonly kubernetes: string }

@@ -1,7 +1,7 @@
 /** Finds an issuer's JWK Set through its metadata (OpenID Connect Discovery 1.0 §4, RFC 8414 §3.3). */
 
+import { member, parseStrictJson } from '../strict-json.ts'
 import { type FetchedDocument, type FetchOptions, fetchDocument } from './fetch.ts'
-import { member, parseStrictJson } from './strict-json.ts'
 
 /**
  * Metadata is read anew each time, so that a moved `jwks_uri` needs no restart. Its `issuer` must be the configured

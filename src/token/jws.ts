@@ -1,8 +1,8 @@
 /** Reads a compact JWS strictly, before any cryptography: RFC 7515 §3.1, §5.2; RFC 8725 §3. Nothing here is verified. */
 
 import { type Refusal, refuse } from '../decision/decision.ts'
+import { type JsonObject, member, parseStrictJson } from '../strict-json.ts'
 import { decodeBase64url } from './base64url.ts'
-import { type JsonObject, member, parseStrictJson } from './strict-json.ts'
 
 /** What a JWS says of itself. The claims are unverified: use them to choose the issuer, and for nothing else. */
 export interface UnverifiedJws {
@@ -16,23 +16,15 @@ export interface UnverifiedJws {
 export const maxTokenLength = 16 * 1024
 const maxHeaderText = 1024
 
-/**
- * `crit` is refused whatever it names, because nothing that it could name is understood here; so is `b64`, whose
- * meaning hangs on `crit` (RFC 7797 §6), and `zip`. `jwk`, `jku`, `x5u` and `x5c` are never read: a token does not
- * bring its own key.
- */
 export function readJws(text: string): UnverifiedJws | Refusal {
-  if (text.length > maxTokenLength) return malformed('over 16 KiB')
-  const parts = text.split('.', 4)
-  if (parts.length !== 3) return malformed('not three parts')
-  const [header, claims] = parts.slice(0, 2).map(decodeObject)
+  const parts = splitJws(text, maxTokenLength)
+  if (typeof parts === 'string') return malformed(parts)
+  const header = decodeObject(parts.header)
+  const claims = decodeObject(parts.payload)
   if (header === undefined) return malformed('header is not strict base64url JSON')
   if (claims === undefined) return malformed('payload is not strict base64url JSON')
-  if (decodeBase64url(parts[2] ?? '') === undefined)
-    return malformed('signature is not strict base64url')
-  for (const name of ['crit', 'b64', 'zip']) {
-    if (Object.hasOwn(header, name)) return malformed(`header member ${name}`)
-  }
+  const forbidden = forbiddenMember(header)
+  if (forbidden !== undefined) return malformed(`header member ${forbidden}`)
   const algorithm = shortText(header, 'alg')
   const keyId = shortText(header, 'kid')
   const type = shortText(header, 'typ')
@@ -42,12 +34,35 @@ export function readJws(text: string): UnverifiedJws | Refusal {
   return { algorithm, keyId, type: type === undefined ? undefined : normaliseType(type), claims }
 }
 
+/** Header and payload of a compact JWS, still encoded, or what is wrong with it in fixed words. */
+export function splitJws(
+  text: string,
+  maxLength: number,
+): { readonly header: string; readonly payload: string } | string {
+  if (text.length > maxLength) return `over ${maxLength / 1024} KiB`
+  const [header, payload, signature, ...others] = text.split('.', 4)
+  if (header === undefined || payload === undefined || signature === undefined || others.length > 0)
+    return 'not three parts'
+  if (decodeBase64url(signature) === undefined) return 'signature is not strict base64url'
+  return { header, payload }
+}
+
+/**
+ * `crit` is refused whatever it names, because nothing that it could name is understood here; so is `b64`, whose
+ * meaning hangs on `crit` (RFC 7797 §6), and `zip`. In a token `jwk`, `jku`, `x5u` and `x5c` are never read: it does
+ * not bring its own key.
+ */
+export function forbiddenMember(header: JsonObject): string | undefined {
+  return ['crit', 'b64', 'zip'].find((name) => Object.hasOwn(header, name))
+}
+
 /** RFC 7515 §4.1.9: `application/` may be left out; media types compare without case (RFC 2045 §5.1). */
 export function normaliseType(type: string): string {
   return type.toLowerCase().replace(/^application\//, '')
 }
 
-function decodeObject(part: string): JsonObject | undefined {
+/** One part as a JSON object, or undefined. */
+export function decodeObject(part: string): JsonObject | undefined {
   const bytes = decodeBase64url(part)
   return bytes === undefined ? undefined : parseStrictJson(bytes)
 }

@@ -1,10 +1,10 @@
 /** A JWK Set as verification keys (RFC 7517 §5): what cannot be a signature key of the issuer is left out, never guessed at. */
 
 import { type CryptoKey, importJWK } from 'jose'
+import { isJsonObject, type JsonObject, member, parseStrictJson } from '../strict-json.ts'
 import { type Algorithm, fitsAlgorithm, holdsSecret } from './algorithms.ts'
 import { decodeBase64url } from './base64url.ts'
 import { hasRocaFingerprint } from './roca.ts'
-import { isJsonObject, type JsonObject, member, parseStrictJson } from './strict-json.ts'
 
 /** One public key for one algorithm. Its object identity stands for "this key is still in the set". */
 export interface VerificationKey {

@@ -2,13 +2,13 @@
 
 import { compactVerify, errors } from 'jose'
 import { isRefusal, type Refusal, refuse } from '../decision/decision.ts'
-import { createTextCache } from '../text-cache.ts'
+import { countValues, member } from '../strict-json.ts'
+import { createTextCache, signature } from '../text-cache.ts'
 import type { Algorithm } from './algorithms.ts'
 import { type IdentitySource, judgeTime, readClaims, type TokenClaims } from './claims.ts'
 import { normaliseType, readJws, type UnverifiedJws } from './jws.ts'
 import type { VerificationKey } from './key-set.ts'
 import type { KeySource } from './key-source.ts'
-import { countValues, member } from './strict-json.ts'
 
 declare const verified: unique symbol
 
@@ -146,11 +146,13 @@ export function createTokenIssuer(settings: IssuerSettings, keys: KeySource): To
     maxFactsBytes,
     (text, { token }) =>
       2 * text.length + bytesPerValue * countValues(token.all) + factOverheadBytes,
+    signature,
   )
   /** Texts whose signature a key has refused, with that key. Kept apart: junk cannot push good facts out. */
   const rejected = createTextCache<VerificationKey>(
     maxRejectedBytes,
     (text) => text.length + factOverheadBytes,
+    signature,
   )
   const underWay = new Map<string, Promise<TokenFacts | Refusal>>()
 

@@ -6,6 +6,8 @@ import { reasons } from '../decision/reasons.ts'
 import { createProtoWriter } from './proto-writer.ts'
 
 const codeOk = 0
+/** HeaderValueOption.HeaderAppendAction OVERWRITE_IF_EXISTS_OR_ADD. */
+const overwriteOrAdd = 2
 const writer = createProtoWriter()
 
 /**
@@ -26,6 +28,7 @@ function writeAllow(decision: Allow): void {
   const ok = writer.open(3) // ok_response
   for (const [name, value] of decision.setHeaders) writeHeader(name, value)
   for (const name of decision.removeHeaders) writer.text(5, name)
+  for (const [name, value] of decision.responseHeaders) writeResponseHeader(name, value)
   writer.close(ok)
 }
 
@@ -41,6 +44,7 @@ function writeDeny(decision: Deny, decisionId: string): void {
   writeHeader('content-type', 'application/problem+json')
   writeHeader('cache-control', 'no-store')
   writeHeader('x-meshbind-decision-id', decisionId)
+  for (const [name, value] of decision.responseHeaders) writeHeader(name, value)
   const body = {
     type: 'about:blank',
     title,
@@ -68,10 +72,20 @@ function writeHeader(name: string, value: string): void {
   writer.close(option)
 }
 
+/** `response_headers_to_add`, in place of what the upstream may have set: there is one DPoP-Nonce at most (RFC 9449 §8.2). */
+function writeResponseHeader(name: string, value: string): void {
+  const option = writer.open(6)
+  const header = writer.open(1)
+  writer.text(1, name)
+  writer.text(2, value)
+  writer.close(header)
+  writer.varint(3, overwriteOrAdd)
+  writer.close(option)
+}
+
 /** For the access log: `%DYNAMIC_METADATA(envoy.filters.http.ext_authz:reason)%` and its like. */
 function writeMetadata(decision: Decision, decisionId: string): void {
   const { findings } = decision
-  const presenter = findings.presenter?.spiffeId ?? ''
   const struct = writer.open(4)
   writeText('decision_id', decisionId)
   writeText('decision', decision.verdict)
@@ -80,8 +94,8 @@ function writeMetadata(decision: Decision, decisionId: string): void {
   writeText('reason', decision.verdict === 'deny' ? decision.reason : '')
   writeText('route', findings.route ?? '')
   writeText('policy_revision', decision.policyRevision)
-  writeText('presenter', presenter)
-  writeText('peer', presenter)
+  writeText('presenter', findings.presenter?.spiffeId ?? '')
+  writeText('peer', findings.peer ?? '')
   writeText('method', findings.method ?? '')
   writer.close(struct)
 }

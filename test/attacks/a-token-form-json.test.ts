@@ -2,7 +2,7 @@
 
 import { webcrypto } from 'node:crypto'
 import test, { type ExecutionContext } from 'ava'
-import { parseStrictJson } from '../../src/token/strict-json.ts'
+import { parseStrictJson } from '../../src/strict-json.ts'
 import { createWorld, type Question, type Verdict } from '../support/world.ts'
 
 const world = await createWorld()

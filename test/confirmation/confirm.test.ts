@@ -5,27 +5,45 @@
 
 import { webcrypto } from 'node:crypto'
 import test from 'ava'
-import { confirm } from '../../src/confirmation/confirm.ts'
+import { confirm, spendProof } from '../../src/confirmation/confirm.ts'
+import type { BindingRules, ConfirmationInput } from '../../src/confirmation/method.ts'
 import { isRefusal } from '../../src/decision/decision.ts'
-import { createCertificateReader } from '../../src/evidence/certificate.ts'
-import { establishPresenter, type Presenter } from '../../src/evidence/presenter.ts'
+import type { Presenter } from '../../src/evidence/presenter.ts'
+import type { SingleHeader } from '../../src/request.ts'
+import { createMemoryReplay } from '../../src/state/memory.ts'
+import type { ReplayStore, Spending } from '../../src/state/replay.ts'
 import type { VerifiedToken } from '../../src/token/verify.ts'
+import { bindingRules, present } from '../support/confirmation.ts'
+import { createDpopClient } from '../support/dpop.ts'
 import { createAuthority } from '../support/pki.ts'
+import { createTestTools } from '../support/world.ts'
 
 const ordersId = 'spiffe://mesh.example/ns/shop/sa/orders'
 const thiefId = 'spiffe://mesh.example/ns/web/sa/blog'
+const now = Math.floor(Date.now() / 1000)
 const authority = await createAuthority()
 const orders = await authority.issue({ spiffeId: ordersId })
 const thief = await authority.issue({ spiffeId: thiefId })
+const client = await createDpopClient({ now: () => now })
+const otherClient = await createDpopClient({ now: () => now })
+const { proofs } = createTestTools(now - 3600)
 const keyOf = (leaf: typeof orders) => webcrypto.subtle.exportKey('jwk', leaf.keys.publicKey)
 const jwks = { right: await keyOf(orders), wrong: await keyOf(thief) }
 const thumbprints = { right: orders.x5tS256, wrong: thief.x5tS256 }
+const keyThumbprints = { right: client.jkt, wrong: otherClient.jkt }
 const identities = { right: ordersId, wrong: thiefId, absent: undefined }
+const accessToken = 'the.access.token'
+const headers: { readonly [kind in 'sent' | 'absent']: SingleHeader } = {
+  sent: { kind: 'one', value: await client.proof(accessToken) },
+  absent: { kind: 'absent' },
+}
 
 const states = ['right', 'wrong', 'absent'] as const
 const presence = ['certificate', 'principal', 'none'] as const
-const bindingNames = ['x5t#S256', 'jwk', 'spiffe'] as const
-const subsets = Array.from({ length: 8 }, (_, bits) =>
+const schemes = ['Bearer', 'DPoP'] as const
+const proofKinds = ['sent', 'absent'] as const
+const bindingNames = ['x5t#S256', 'jwk', 'dpop', 'spiffe'] as const
+const subsets = Array.from({ length: 16 }, (_, bits) =>
   bindingNames.filter((_name, i) => (bits >> i) % 2 === 1),
 )
 
@@ -34,37 +52,40 @@ type State = (typeof states)[number]
 interface Combination {
   readonly x5t: State
   readonly jwk: State
+  /** `right` is the key of the proof that is sent, if one is. */
+  readonly jkt: State
   readonly identity: State
   readonly bindings: readonly string[]
   readonly presenter: (typeof presence)[number]
+  readonly scheme: (typeof schemes)[number]
+  readonly proof: (typeof proofKinds)[number]
 }
 
-const combinations: readonly Combination[] = states.flatMap((x5t) =>
-  states.flatMap((jwk) =>
-    states.flatMap((identity) =>
-      subsets.flatMap((bindings) =>
-        presence.map((presenter) => ({ x5t, jwk, identity, bindings, presenter })),
-      ),
-    ),
-  ),
-)
-
-function presenterOf(kind: Combination['presenter']): Presenter | undefined {
-  const claims = {
-    certificate: kind === 'certificate' ? orders.envoyText : '',
-    principal: kind === 'none' ? '' : ordersId,
+/** Every way to choose one value for each name. */
+function product<Choice>(choices: { readonly [name in keyof Choice]: readonly Choice[name][] }) {
+  let rows: object[] = [{}]
+  for (const [name, values] of Object.entries<readonly unknown[]>(choices)) {
+    rows = rows.flatMap((row) => values.map((value) => ({ ...row, [name]: value })))
   }
-  const rules = {
-    evidence: ['certificate', 'principal'] as const,
-    trustDomains: new Set(['mesh.example']),
-  }
-  const now = Math.floor(Date.now() / 1000)
-  const presenter = establishPresenter(claims, rules, createCertificateReader(), now)
-  if (isRefusal(presenter)) throw new Error(presenter.refused)
-  return presenter
+  return rows as Choice[]
 }
 
-const presenters = new Map(presence.map((kind) => [kind, presenterOf(kind)]))
+const combinations: readonly Combination[] = product<Combination>({
+  x5t: states,
+  jwk: states,
+  jkt: states,
+  identity: states,
+  bindings: subsets,
+  presenter: presence,
+  scheme: schemes,
+  proof: proofKinds,
+})
+
+const presenters: { readonly [kind in Combination['presenter']]: Presenter | undefined } = {
+  certificate: present(orders, 'certificate', now),
+  principal: present(orders, 'principal', now),
+  none: undefined,
+}
 
 function tokenOf(parts: object): VerifiedToken {
   return {
@@ -75,152 +96,302 @@ function tokenOf(parts: object): VerifiedToken {
   } as VerifiedToken
 }
 
-function confirmationOf({ x5t, jwk }: Combination): object | undefined {
+function confirmationOf({ x5t, jwk, jkt }: Combination): object | undefined {
   const cnf = {
     ...(x5t === 'absent' ? {} : { 'x5t#S256': thumbprints[x5t] }),
     ...(jwk === 'absent' ? {} : { jwk: jwks[jwk] }),
+    ...(jkt === 'absent' ? {} : { jkt: keyThumbprints[jkt] }),
   }
-  return x5t === 'absent' && jwk === 'absent' ? undefined : cnf
+  return Object.keys(cnf).length === 0 ? undefined : cnf
 }
 
-function ask(
-  combination: Combination,
-  scheme: 'Bearer' | 'DPoP' = 'Bearer',
-  cnf?: unknown,
-): string {
-  const token = tokenOf({
-    confirmation: cnf ?? confirmationOf(combination),
-    identity: identities[combination.identity],
-  })
-  const presenter = presenters.get(combination.presenter)
-  const found = confirm(token, presenter, scheme, new Set(combination.bindings))
+interface Change {
+  /** In place of the token's own; null is a value. */
+  readonly cnf?: unknown
+  readonly delegated?: boolean
+  readonly rules?: Partial<BindingRules>
+}
+
+function inputOf(combination: Combination, change: Change = {}): ConfirmationInput {
+  const { presenter, scheme, proof, identity } = combination
+  return {
+    token: tokenOf({
+      delegated: change.delegated ?? false,
+      confirmation: 'cnf' in change ? change.cnf : confirmationOf(combination),
+      identity: identities[identity],
+    }),
+    credential: { scheme, token: accessToken },
+    presenter: presenters[presenter],
+    request: { method: 'POST', path: '/v1/payments', dpop: headers[proof] },
+    rules: { ...bindingRules, ...change.rules },
+    proofs,
+    now,
+  }
+}
+
+async function ask(combination: Combination, change?: Change): Promise<string> {
+  const found = await confirm(inputOf(combination, change), new Set(combination.bindings))
   return isRefusal(found) ? found.refused : `allow by ${found.method}`
 }
 
+const answers = new Map<Combination, string>()
+for (const combination of combinations) answers.set(combination, await ask(combination))
+const isAllowed = (combination: Combination) => answers.get(combination)?.startsWith('allow')
+
 /** The prose, read by somebody who has not seen the code. Returns every method that may be reported, or the reason. */
-function oracle({ x5t, jwk, identity, bindings, presenter }: Combination): string[] {
-  const carried = [...(x5t === 'absent' ? [] : ['x5t#S256']), ...(jwk === 'absent' ? [] : ['jwk'])]
-  const proved = carried.filter((name) => (name === 'jwk' ? jwk : x5t) === 'right')
+function oracle(combination: Combination): string[] {
+  const { x5t, jwk, jkt, identity, bindings, presenter, scheme, proof } = combination
+  // RFC 9449 §7.1, §7.2: a token with jkt comes under DPoP, any other does not.
+  if (scheme !== (jkt === 'absent' ? 'Bearer' : 'DPoP')) return ['scheme_mismatch']
+  const byCertificate = { 'x5t#S256': x5t, jwk }
+  const carried = Object.entries(byCertificate).filter(([, state]) => state !== 'absent')
   if (carried.length > 0 && presenter !== 'certificate') return ['presenter_missing']
-  if (proved.length < carried.length)
+  if (carried.some(([, state]) => state === 'wrong'))
     return [identity === 'right' ? 'binding_rotated' : 'binding_mismatch']
+
+  const members = [...carried.map(([name]) => name), ...(jkt === 'absent' ? [] : ['dpop'])]
   const named = presenter !== 'none' && identity === 'right' ? ['spiffe'] : []
-  const counted = [...proved, ...named].filter((name) => bindings.includes(name))
-  if (counted.length > 0) return counted.map((name) => `allow by ${name}`)
-  if (!bindings.includes('spiffe'))
-    return [carried.length === 0 ? 'binding_missing' : 'binding_unsupported']
-  if (identity === 'absent') return ['binding_missing']
-  return [presenter === 'none' ? 'presenter_missing' : 'binding_mismatch']
+  const counted = [...members, ...named].filter((name) => bindings.includes(name))
+  if (counted.length === 0) {
+    if (!bindings.includes('spiffe'))
+      return [members.length === 0 ? 'binding_missing' : 'binding_unsupported']
+    if (identity === 'absent') return ['binding_missing']
+    return [presenter === 'none' ? 'presenter_missing' : 'binding_mismatch']
+  }
+  // policy.md Proofs and replay: a proof is judged after all that costs no signature.
+  if (jkt !== 'absent' && proof === 'absent') return ['proof_missing']
+  if (jkt === 'wrong') return ['binding_mismatch']
+  return counted.map((name) => `allow by ${name}`)
 }
 
 const shown = (combination: Combination) => JSON.stringify(combination)
 
-test('architecture §7: all 648 combinations of token, route and presenter end as the rule says', (t) => {
-  t.is(combinations.length, 648)
-  const counts = { allowed: 0, refused: 0 }
-  for (const combination of combinations) {
-    const found = ask(combination)
+test('architecture §7: all 15552 combinations of token, route, presenter, scheme and proof end as the rule says', (t) => {
+  t.is(combinations.length, 3 ** 4 * 16 * 3 * 2 * 2)
+  const counts = new Map<string, number>()
+  for (const [combination, found] of answers) {
     const expected = oracle(combination)
     if (!expected.includes(found)) t.fail(`${shown(combination)}: ${found}, expected ${expected}`)
-    counts[found.startsWith('allow') ? 'allowed' : 'refused']++
+    counts.set(found, (counts.get(found) ?? 0) + 1)
   }
-  t.true(counts.allowed > 30, `${counts.allowed} were allowed`)
-  t.true(counts.refused > 300)
+  t.deepEqual([...counts.keys()].toSorted(), [
+    'allow by dpop',
+    'allow by jwk',
+    'allow by spiffe',
+    'allow by x5t#S256',
+    'binding_mismatch',
+    'binding_missing',
+    'binding_rotated',
+    'binding_unsupported',
+    'presenter_missing',
+    'proof_missing',
+    'scheme_mismatch',
+  ])
 })
 
 test('RFC 7800 §3.1: no combination with a wrong member of cnf is allowed', (t) => {
-  const wrong = combinations.filter(({ x5t, jwk }) => x5t === 'wrong' || jwk === 'wrong')
-  t.is(wrong.length, 5 * 3 * 8 * 3)
-  t.deepEqual(
-    wrong.filter((combination) => ask(combination).startsWith('allow')),
-    [],
-  )
+  const wrong = combinations.filter(({ x5t, jwk, jkt }) => [x5t, jwk, jkt].includes('wrong'))
+  t.is(wrong.length, (27 - 8) * 3 * 16 * 3 * 2 * 2)
+  t.deepEqual(wrong.filter(isAllowed), [])
 })
 
-test('RFC 8705 §3: no token with cnf is allowed without a certificate', (t) => {
+test('RFC 8705 §3: no token with x5t#S256 or jwk is allowed without a certificate, whatever the proof', (t) => {
   const bare = combinations.filter(
     ({ x5t, jwk, presenter }) =>
       presenter !== 'certificate' && (x5t !== 'absent' || jwk !== 'absent'),
   )
-  t.is(bare.length, 8 * 3 * 8 * 2)
-  for (const combination of bare) t.is(ask(combination), 'presenter_missing')
+  t.is(bare.length, 8 * 3 * 3 * 16 * 2 * 2 * 2)
+  t.deepEqual(bare.filter(isAllowed), [])
+})
+
+test('RFC 9449 §7.1: no token with jkt is allowed without a proof, listed or not', (t) => {
+  const bare = combinations.filter(({ jkt, proof }) => jkt !== 'absent' && proof === 'absent')
+  t.is(bare.length, 2 * 27 * 16 * 3 * 2)
+  t.deepEqual(bare.filter(isAllowed), [])
+})
+
+test('RFC 9449 §7.2: no token with jkt is allowed as a bearer token, and no other under DPoP', (t) => {
+  const downgraded = combinations.filter(
+    ({ jkt, scheme }) => (jkt === 'absent') !== (scheme === 'Bearer'),
+  )
+  t.is(downgraded.length, combinations.length / 2)
+  for (const combination of downgraded) {
+    if (answers.get(combination) !== 'scheme_mismatch') t.fail(shown(combination))
+  }
+})
+
+test('architecture §7: a proof that no cnf asks for changes nothing', (t) => {
+  const free = combinations.filter(({ jkt, proof }) => jkt === 'absent' && proof === 'sent')
+  const without = combinations.filter(({ jkt, proof }) => jkt === 'absent' && proof === 'absent')
+  t.is(free.length, 27 * 16 * 3 * 2)
+  t.deepEqual(
+    free.map((combination) => answers.get(combination)),
+    without.map((combination) => answers.get(combination)),
+  )
+})
+
+test('RFC 9449 §6.1: a DPoP-bound token needs no presenter where the route lists dpop', (t) => {
+  const mobile = combinations.filter(
+    ({ x5t, jwk, jkt, bindings, presenter, scheme, proof }) =>
+      [x5t, jwk].every((state) => state === 'absent') &&
+      jkt === 'right' &&
+      presenter === 'none' &&
+      scheme === 'DPoP' &&
+      proof === 'sent' &&
+      bindings.includes('dpop'),
+  )
+  t.is(mobile.length, 3 * 8)
+  for (const combination of mobile) t.is(answers.get(combination), 'allow by dpop')
 })
 
 test('architecture §7: a route that lists no binding confirms nothing', (t) => {
   const unlisted = combinations.filter(({ bindings }) => bindings.length === 0)
-  t.is(unlisted.length, 81)
-  for (const combination of unlisted) t.false(ask(combination).startsWith('allow'))
+  t.is(unlisted.length, combinations.length / 16)
+  t.deepEqual(unlisted.filter(isAllowed), [])
 })
 
-test('RFC 9449 §7.1: the DPoP scheme allows nothing, because no token here is bound to a DPoP key', (t) => {
-  for (const combination of combinations) {
-    const found = ask(combination, 'DPoP')
-    if (found !== 'scheme_mismatch') t.fail(`${shown(combination)}: ${found}`)
+test('contract §5: jkt beside anything, or alone, is unsupported where the policy has no dpop section', async (t) => {
+  const unconfigured = combinations.filter(({ jkt }) => jkt !== 'absent')
+  for (const combination of unconfigured) {
+    const found = await ask(combination, { rules: { dpop: undefined } })
+    if (found !== 'binding_unsupported') t.fail(`${shown(combination)}: ${found}`)
+  }
+  t.is(unconfigured.length, (combinations.length * 2) / 3)
+})
+
+test('contract §5: what has no jkt needs no dpop section', async (t) => {
+  for (const combination of combinations.filter(({ jkt }) => jkt === 'absent')) {
+    const found = await ask(combination, { rules: { dpop: undefined } })
+    if (found !== answers.get(combination)) t.fail(`${shown(combination)}: ${found}`)
   }
   t.pass()
 })
 
-test('RFC 9449 §6: jkt beside anything, or alone, refuses under both schemes', (t) => {
-  for (const combination of combinations) {
-    for (const scheme of ['Bearer', 'DPoP'] as const) {
-      const cnf = { ...confirmationOf(combination), jkt: orders.x5tS256 }
-      const found = ask(combination, scheme, cnf)
-      if (found !== 'binding_unsupported') t.fail(`${shown(combination)}: ${found}`)
-    }
-  }
-  t.pass()
-})
-
-test('RFC 7800 §3.1: members that are not understood change nothing beside one that is', (t) => {
-  const bound = combinations.filter(({ x5t, jwk }) => x5t !== 'absent' || jwk !== 'absent')
-  t.is(bound.length, 8 * 3 * 8 * 3)
+test('RFC 7800 §3.1: members that are not understood change nothing beside one that is', async (t) => {
+  const bound = combinations.filter((combination) => confirmationOf(combination) !== undefined)
+  t.is(bound.length, 26 * 3 * 16 * 3 * 2 * 2)
   for (const combination of bound) {
-    const found = ask(combination, 'Bearer', { ...confirmationOf(combination), kid: 'a', osc: {} })
-    if (found !== ask(combination)) t.fail(`${shown(combination)}: ${found}`)
+    const cnf = { ...confirmationOf(combination), kid: 'a', osc: {} }
+    const found = await ask(combination, { cnf })
+    if (found !== answers.get(combination)) t.fail(`${shown(combination)}: ${found}`)
   }
 })
 
-test('RFC 7800 §3.1: a cnf of which nothing is understood refuses, whatever else is right', (t) => {
+test('RFC 7800 §3.1: a cnf of which nothing is understood refuses, whatever else is right', async (t) => {
+  const twins = [{ kid: 'a' }, { 'X5T#S256': orders.x5tS256 }, { x5t: orders.x5tS256 }]
   for (const combination of combinations) {
-    for (const cnf of [{ kid: 'a' }, { 'X5T#S256': orders.x5tS256 }, { x5t: orders.x5tS256 }]) {
-      const found = ask(combination, 'Bearer', cnf)
+    for (const cnf of [...twins, { JKT: client.jkt }, { 'jkt ': client.jkt }]) {
+      const found = await ask(combination, { cnf })
       if (found !== 'binding_unsupported') t.fail(`${shown(combination)}: ${found}`)
     }
   }
   t.pass()
 })
 
-test('RFC 7800 §3.1: a cnf that is no object, or empty, is malformed, whatever else is right', (t) => {
+test('RFC 7800 §3.1: a cnf that is no object, or empty, is malformed, whatever else is right', async (t) => {
+  const broken = [null, {}, [], '', 'x', 0, 1, true, false, [{ 'x5t#S256': orders.x5tS256 }]]
   for (const combination of combinations) {
-    for (const cnf of [{}, [], '', 'x', 0, 1, true, false, [{ 'x5t#S256': orders.x5tS256 }]]) {
-      const found = ask(combination, 'Bearer', cnf)
+    for (const cnf of broken) {
+      const found = await ask(combination, { cnf })
       if (found !== 'binding_malformed') t.fail(`${shown(combination)}: ${found}`)
     }
   }
-  const nothing = tokenOf({ confirmation: null, identity: ordersId })
-  const found = confirm(nothing, presenters.get('certificate'), 'Bearer', new Set(['spiffe']))
-  t.is(isRefusal(found) && found.refused, 'binding_malformed')
+  t.pass()
 })
 
-test('RFC 7800 §3.1: members that an object only inherits are not there', (t) => {
+test('RFC 7800 §3.1: members that an object only inherits are not there', async (t) => {
   const cnf = Object.create(
-    { 'x5t#S256': orders.x5tS256 },
+    { 'x5t#S256': orders.x5tS256, jkt: client.jkt },
     { kid: { value: 'a', enumerable: true } },
   )
-  const combination = combinations.find(({ bindings }) => bindings.length === 3)
-  t.is(combination && ask(combination, 'Bearer', cnf), 'binding_unsupported')
-})
-
-test('RFC 8693 §4.1: a token with act is refused in every combination', (t) => {
-  for (const combination of combinations) {
-    const token = tokenOf({
-      delegated: true,
-      confirmation: confirmationOf(combination),
-      identity: identities[combination.identity],
-    })
-    const presenter = presenters.get(combination.presenter)
-    const found = confirm(token, presenter, 'Bearer', new Set(combination.bindings))
-    if (!isRefusal(found) || found.refused !== 'delegation_refused') t.fail(shown(combination))
+  for (const combination of combinations.filter(({ bindings }) => bindings.length === 4)) {
+    const found = await ask(combination, { cnf })
+    if (found !== 'binding_unsupported') t.fail(`${shown(combination)}: ${found}`)
   }
   t.pass()
+})
+
+test('RFC 8693 §4.1: a token with act is refused in every combination', async (t) => {
+  for (const combination of combinations) {
+    const found = await ask(combination, { delegated: true })
+    if (found !== 'delegation_refused') t.fail(`${shown(combination)}: ${found}`)
+  }
+  t.pass()
+})
+
+test('check.ts: what rests on no proof waits for nothing', (t) => {
+  for (const combination of combinations.filter(({ jkt }) => jkt === 'absent')) {
+    const found = confirm(inputOf(combination), new Set(combination.bindings))
+    if (found instanceof Promise) t.fail(shown(combination))
+  }
+  t.pass()
+})
+
+const proof = { replayKey: 'key', issuedAt: now - 1, expiresAt: now + 90 }
+const dpop = { method: 'dpop', proof } as const
+
+async function spend(replay: ReplayStore, unspent: Parameters<typeof spendProof>[0] = dpop) {
+  const found = await spendProof(unspent, replay, now)
+  return isRefusal(found) ? found.refused : `allow by ${found.method}`
+}
+
+test('RFC 9449 §11.1: a proof confirms once, and again under another key', async (t) => {
+  const replay = createMemoryReplay(now - 3600)
+  t.is(await spend(replay), 'allow by dpop')
+  t.is(await spend(replay), 'proof_replayed')
+  t.is(await spend(replay, { ...dpop, proof: { ...proof, replayKey: 'b' } }), 'allow by dpop')
+  t.is(await spend(replay), 'proof_replayed')
+})
+
+test('RFC 9449 §11.1: the proof is spent under whichever method the route lists', async (t) => {
+  const replay = createMemoryReplay(now - 3600)
+  t.is(await spend(replay, { method: 'x5t#S256', proof }), 'allow by x5t#S256')
+  t.is(await spend(replay, { method: 'spiffe', proof }), 'proof_replayed')
+})
+
+test('policy.md Proofs and replay: a confirmation without a proof spends nothing', async (t) => {
+  const replay: ReplayStore = {
+    remembersSince: now,
+    spend: () => {
+      throw new Error('asked')
+    },
+  }
+  t.is(await spend(replay, { method: 'jwk', proof: undefined }), 'allow by jwk')
+})
+
+test('policy.md Proofs and replay: with memory state a proof from before the process is refused', async (t) => {
+  for (const [issuedAt, expected] of [
+    [now - 61, 'proof_invalid'],
+    [now - 60, 'proof_invalid'],
+    [now - 59, 'allow by dpop'],
+  ] as const) {
+    const unspent = { ...dpop, proof: { ...proof, issuedAt } }
+    t.is(await spend(createMemoryReplay(now - 60), unspent), expected)
+  }
+})
+
+test('policy.md Proofs and replay: a store that is full or away refuses, at once or later', async (t) => {
+  const expected: { readonly [result in Spending]: string } = {
+    fresh: 'allow by dpop',
+    spent: 'proof_replayed',
+    full: 'state_unavailable',
+    unavailable: 'state_unavailable',
+  }
+  for (const [result, end] of Object.entries(expected) as [Spending, string][]) {
+    t.is(await spend({ remembersSince: undefined, spend: () => result }), end)
+    t.is(await spend({ remembersSince: undefined, spend: async () => result }), end)
+  }
+})
+
+test('policy.md Proofs and replay: the store is asked for the key until the proof expires', async (t) => {
+  const asked: unknown[] = []
+  const replay: ReplayStore = {
+    remembersSince: undefined,
+    spend(...parts) {
+      asked.push(parts)
+      return 'fresh'
+    },
+  }
+  await spend(replay)
+  t.deepEqual(asked, [['key', now + 90, now]])
 })

@@ -1,9 +1,10 @@
 import test from 'ava'
 import { challengeOf, quote } from '../../src/decision/challenge.ts'
+import { bearerOnly } from '../../src/decision/decision.ts'
 import { type Reason, type ReasonEntry, reasons } from '../../src/decision/reasons.ts'
 
 const entries = Object.entries(reasons) as [Reason, ReasonEntry][]
-const context = { realm: 'shop', scopes: ['payments.write', 'payments.read'] }
+const context = { realm: 'shop', ...bearerOnly, scopes: ['payments.write', 'payments.read'] }
 
 /** Contract §5, written down once more: HTTP, gRPC, challenge of each reason. */
 const contract: { readonly [answer: string]: readonly Reason[] } = {

@@ -23,7 +23,7 @@ function textOf(spec: object): string {
 function compiled(text: string): CompiledPolicy<IssuerPlan> {
   const parsed = parsePolicy(text)
   if (!parsed.ok) throw new Error(parsed.problems.map(({ message }) => message).join('\n'))
-  return compilePolicy(parsed.policy, text, (plan) => plan)
+  return compilePolicy(parsed.policy, text, { issuer: (plan) => plan, trust: () => undefined })
 }
 
 const least = { issuers: ['corp'], bindings: ['jwk'] }

@@ -22,9 +22,10 @@ function requestOf({ host, method, path, context = {} }: Asked): Request {
     host,
     path,
     authorization: { kind: 'absent' },
+    dpop: { kind: 'absent' },
     traceparent: '',
     reservedHeaders: [],
-    peer: { certificate: '', principal: '' },
+    peer: { certificate: '', principal: '', destination: '', xfcc: { kind: 'absent' } },
     context: new Map(Object.entries(context)),
   }
 }

@@ -111,9 +111,10 @@ test('policy.md The policy language: a route that is called hidden takes no requ
           ...parts,
           id: '',
           authorization: { kind: 'absent' },
+    dpop: { kind: 'absent' },
           traceparent: '',
           reservedHeaders: [],
-          peer: { certificate: '', principal: '' },
+          peer: { certificate: '', principal: '', destination: '', xfcc: { kind: 'absent' } },
           context: new Map(Object.entries(context)),
         })
         t.false(isRefusal(route))

@@ -27,6 +27,8 @@ const { Check } = upstream['envoy.service.auth.v3.Authorization'] as unknown as 
   readonly Check: Serializer
 }
 
+export const paymentsId = 'spiffe://mesh.example/ns/shop/sa/payments'
+
 export interface CheckRequestParts {
   readonly method?: string
   readonly path?: string
@@ -34,6 +36,8 @@ export interface CheckRequestParts {
   readonly id?: string
   readonly certificate?: string
   readonly principal?: string
+  /** Envoy's own identity. Default: the payments service's. */
+  readonly destination?: string
   /** The `headers` map; `authorization` is added from `token`. */
   readonly headers?: { readonly [name: string]: string }
   /** Entries of `header_map`; given, the `headers` map stays empty, as with encode_raw_headers. */
@@ -78,7 +82,7 @@ export function encodeCheckRequest(parts: CheckRequestParts = {}): Buffer {
       },
       destination: {
         address: { socket_address: { address: '10.0.0.9', port_value: 8443 } },
-        principal: 'spiffe://mesh.example/ns/shop/sa/payments',
+        principal: parts.destination ?? paymentsId,
       },
       request: { time: { seconds: 1_767_225_600, nanos: 1 }, http },
       context_extensions: parts.context ?? {},

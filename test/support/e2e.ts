@@ -23,6 +23,14 @@ export interface Rig {
   close(): Promise<void>
 }
 
+export interface RigOptions {
+  readonly policy?: string
+  /** More arguments of `meshbind serve`. */
+  readonly args?: readonly string[]
+  /** Files that the policy names, beside jwks.json. */
+  readonly files?: (authority: Authority) => { readonly [name: string]: string }
+}
+
 /** @param listeners Each with its own ext_authz settings; gets the socket and the port that meshbind listens on. */
 export async function startRig(
   listeners: (
@@ -30,15 +38,20 @@ export async function startRig(
     port: number,
     directory: string,
   ) => { readonly [name: string]: ListenerPlan },
+  options: RigOptions = {},
 ): Promise<Rig> {
   const binary = await findEnvoy()
   const directory = await mkdtemp(join(tmpdir(), 'meshbind-e2e-'))
   const issuer = await createTestIssuer()
   const policy = join(directory, 'policy.yaml')
   const socket = join(directory, 'authz.sock')
-  await writeFile(policy, basePolicy)
-  await writeFile(join(directory, 'jwks.json'), JSON.stringify(issuer.jwks))
   const authority = await createAuthority()
+  const files = {
+    'policy.yaml': options.policy ?? basePolicy,
+    'jwks.json': JSON.stringify(issuer.jwks),
+    ...options.files?.(authority),
+  }
+  for (const [name, text] of Object.entries(files)) await writeFile(join(directory, name), text)
   const certificate = await authority.issue({
     names: [
       { type: 'url', value: 'spiffe://mesh.example/ns/shop/sa/payments' },
@@ -47,7 +60,14 @@ export async function startRig(
   })
   const backend = await startBackend()
   const addresses = ['--listen', `unix:${socket}`, '127.0.0.1:0', '--admin', '127.0.0.1:0']
-  const meshbind = await startMeshbind(['--policy', policy, ...addresses, '--deadline', '400ms'])
+  const meshbind = await startMeshbind([
+    '--policy',
+    policy,
+    ...addresses,
+    '--deadline',
+    '400ms',
+    ...(options.args ?? []),
+  ])
   const { port: backendPort } = backend.server.address() as AddressInfo
   const plan = {
     authority,
@@ -72,6 +92,27 @@ export async function startRig(
       await rm(directory, { recursive: true, force: true })
     },
   }
+}
+
+/** One more Envoy of the rig, with an identity of its own: a gateway in front of its first one. */
+export async function addEnvoy(
+  { directory, authority }: Rig,
+  spiffeId: string,
+  listeners: { readonly [name: string]: Omit<ListenerPlan, 'forwardTo'> & { next: number } },
+): Promise<RunningEnvoy> {
+  const certificate = await authority.issue({
+    names: [
+      { type: 'url', value: spiffeId },
+      { type: 'dns', value: 'localhost' },
+    ],
+  })
+  const plans = Object.entries(listeners).map(([name, { next, ...listener }]) => {
+    const plan: ListenerPlan = { ...listener, forwardTo: { port: next, as: certificate } }
+    return [name, plan] as const
+  })
+  const own = await mkdtemp(join(directory, 'envoy-'))
+  const plan = { authority, certificate, backendPort: 1, listeners: Object.fromEntries(plans) }
+  return startEnvoy(await findEnvoy(), envoyConfig(plan), own)
 }
 
 /** Whether the end-to-end tests can run. Under CI=true the want of an Envoy is a failure, never a skip. */

@@ -1,5 +1,6 @@
 /** A small mesh on loopback: workloads with certificates, a backend, and a real Envoy that asks an authorization server. */
 
+import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { type JsonServer, serveJson } from './issuer.ts'
 import type { Authority, Leaf } from './pki.ts'
@@ -32,9 +33,16 @@ export interface EnvoyPlan {
 }
 
 export interface ListenerPlan {
-  /** Where meshbind listens: an absolute socket path, or a TCP port on loopback. */
-  readonly authz: string | number
+  /** Where meshbind listens: an absolute socket path, or a TCP port on loopback. Undefined: nobody is asked. */
+  readonly authz?: string | number
   readonly filter?: object
+  /** Another Envoy on loopback, called with this workload's certificate, in place of the backend. */
+  readonly forwardTo?: { readonly port: number; readonly as: Leaf }
+  readonly xfcc?: {
+    readonly mode: 'SANITIZE_SET' | 'APPEND_FORWARD' | 'FORWARD_ONLY' | 'ALWAYS_FORWARD_ONLY'
+    /** What Envoy tells of the client beside `By` and `Hash`. */
+    readonly details?: object
+  }
   readonly requireClientCertificate?: boolean
   readonly trustChainVerification?: 'ACCEPT_UNTRUSTED'
   /** No TLS at all. */
@@ -50,33 +58,50 @@ const recommendedFilter = {
   failure_mode_allow: false,
 }
 
-/** A bootstrap with one mTLS listener per plan in front of the backend. */
+/** A bootstrap with one mTLS listener per plan in front of the backend, or of another Envoy. */
 export function envoyConfig(plan: EnvoyPlan): object {
   const listeners = Object.entries(plan.listeners)
+  const loopback = (port: number) => ({
+    socket_address: { address: '127.0.0.1', port_value: port },
+  })
   return {
     static_resources: {
       listeners: listeners.map(([name, listener]) => listenerConfig(name, listener, plan)),
       clusters: [
-        cluster(
-          'backend',
-          { socket_address: { address: '127.0.0.1', port_value: plan.backendPort } },
-          false,
-        ),
-        ...listeners.map(([name, { authz }]) =>
-          cluster(
-            `authz-${name}`,
-            typeof authz === 'string'
-              ? { pipe: { path: authz } }
-              : { socket_address: { address: '127.0.0.1', port_value: authz } },
-            true,
-          ),
-        ),
+        cluster('backend', loopback(plan.backendPort)),
+        ...listeners.flatMap(([name, { authz, forwardTo }]) => [
+          ...(authz === undefined
+            ? []
+            : [
+                cluster(
+                  `authz-${name}`,
+                  typeof authz === 'string' ? { pipe: { path: authz } } : loopback(authz),
+                  http2,
+                ),
+              ]),
+          ...(forwardTo === undefined
+            ? []
+            : [
+                cluster(`next-${name}`, loopback(forwardTo.port), {
+                  transport_socket: upstreamTls(forwardTo.as, plan.authority),
+                }),
+              ]),
+        ]),
       ],
     },
   }
 }
 
-function cluster(name: string, address: object, http2: boolean): object {
+const http2 = {
+  typed_extension_protocol_options: {
+    'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+      '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+      explicit_http_config: { http2_protocol_options: {} },
+    },
+  },
+}
+
+function cluster(name: string, address: object, more: object = {}): object {
   return {
     name,
     type: 'STATIC',
@@ -85,16 +110,28 @@ function cluster(name: string, address: object, http2: boolean): object {
       cluster_name: name,
       endpoints: [{ lb_endpoints: [{ endpoint: { address } }] }],
     },
-    ...(http2
-      ? {
-          typed_extension_protocol_options: {
-            'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
-              '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
-              explicit_http_config: { http2_protocol_options: {} },
-            },
-          },
-        }
-      : {}),
+    ...more,
+  }
+}
+
+function upstreamTls(as: Leaf, authority: Authority): object {
+  return {
+    name: 'envoy.transport_sockets.tls',
+    typed_config: {
+      '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext',
+      sni: 'localhost',
+      common_tls_context: {
+        tls_certificates: [identityOf(as)],
+        validation_context: { trusted_ca: { inline_string: authority.certificatePem } },
+      },
+    },
+  }
+}
+
+function identityOf(leaf: Leaf): object {
+  return {
+    certificate_chain: { inline_string: leaf.pem },
+    private_key: { inline_string: leaf.keyPem },
   }
 }
 
@@ -116,30 +153,34 @@ function listenerConfig(name: string, listener: ListenerPlan, plan: EnvoyPlan): 
   }
 }
 
-function connectionManager(name: string, { filter }: ListenerPlan): object {
+function connectionManager(name: string, listener: ListenerPlan): object {
+  const { authz, filter, forwardTo, xfcc } = listener
   return {
     '@type':
       'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
     stat_prefix: name,
+    ...(xfcc === undefined
+      ? {}
+      : {
+          forward_client_cert_details: xfcc.mode,
+          set_current_client_cert_details: xfcc.details ?? {},
+        }),
     route_config: {
       virtual_hosts: [
         {
           name: 'all',
           domains: ['*'],
-          routes: [{ match: { prefix: '/' }, route: { cluster: 'backend' } }],
+          routes: [
+            {
+              match: { prefix: '/' },
+              route: { cluster: forwardTo === undefined ? 'backend' : `next-${name}` },
+            },
+          ],
         },
       ],
     },
     http_filters: [
-      {
-        name: 'envoy.filters.http.ext_authz',
-        typed_config: {
-          '@type': 'type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz',
-          ...recommendedFilter,
-          grpc_service: { envoy_grpc: { cluster_name: `authz-${name}` }, timeout: '0.5s' },
-          ...filter,
-        },
-      },
+      ...(authz === undefined ? [] : [authorizationFilter(name, filter)]),
       {
         name: 'envoy.filters.http.router',
         typed_config: {
@@ -150,6 +191,18 @@ function connectionManager(name: string, { filter }: ListenerPlan): object {
   }
 }
 
+function authorizationFilter(name: string, filter: object | undefined): object {
+  return {
+    name: 'envoy.filters.http.ext_authz',
+    typed_config: {
+      '@type': 'type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz',
+      ...recommendedFilter,
+      grpc_service: { envoy_grpc: { cluster_name: `authz-${name}` }, timeout: '0.5s' },
+      ...filter,
+    },
+  }
+}
+
 function tlsSocket(listener: ListenerPlan, { authority, certificate }: EnvoyPlan): object {
   return {
     name: 'envoy.transport_sockets.tls',
@@ -157,12 +210,7 @@ function tlsSocket(listener: ListenerPlan, { authority, certificate }: EnvoyPlan
       '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext',
       require_client_certificate: listener.requireClientCertificate ?? true,
       common_tls_context: {
-        tls_certificates: [
-          {
-            certificate_chain: { inline_string: certificate.pem },
-            private_key: { inline_string: certificate.keyPem },
-          },
-        ],
+        tls_certificates: [identityOf(certificate)],
         validation_context: {
           trusted_ca: { inline_string: authority.certificatePem },
           ...(listener.trustChainVerification === undefined
@@ -182,6 +230,8 @@ export interface Call {
   readonly method?: string
   readonly path: string
   readonly headers?: { readonly [name: string]: string | readonly string[] }
+  /** Without TLS. */
+  readonly plaintext?: boolean
   /** A TLS session to resume. */
   readonly session?: Buffer
   readonly onSession?: (session: Buffer) => void
@@ -204,12 +254,13 @@ export function call({
   method = 'POST',
   path,
   headers,
+  plaintext = false,
   session,
   onSession,
 }: Call): Promise<Answer> {
   const startedAt = performance.now()
   return new Promise((resolve, reject) => {
-    const request = httpsRequest(
+    const request = (plaintext ? httpRequest : httpsRequest)(
       {
         host: '127.0.0.1',
         servername: 'localhost',

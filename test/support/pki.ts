@@ -82,10 +82,72 @@ export async function createAuthority(name = 'mesh.example'): Promise<Authority>
   }
 }
 
+export interface SignerOptions {
+  readonly name?: string
+  /** Its own URI SAN, if any. */
+  readonly uri?: string
+  /** Absent: self-signed. */
+  readonly issuer?: Signer
+  readonly notBefore?: Date
+  readonly notAfter?: Date
+  readonly isAuthority?: boolean
+  readonly pathLength?: number
+  /** `undefined` for keyCertSign, `null` for no such extension. */
+  readonly keyUsage?: KeyUsageFlags | null
+  readonly more?: readonly Extension[]
+  /** With `hash`: what it signs with. */
+  readonly algorithm?: KeyAlgorithm
+  /** To certify a key again. */
+  readonly keys?: KeyPair
+}
+
+/** A CA at any place in a path, sound or not. */
+export interface Signer {
+  readonly name: string
+  readonly keys: KeyPair
+  readonly algorithm: KeyAlgorithm
+  readonly der: Buffer
+  readonly pem: string
+  issue(options: LeafOptions): Promise<Leaf>
+}
+
+export async function createSigner(options: SignerOptions = {}): Promise<Signer> {
+  const { issuer, name = 'mesh.example', algorithm = ecdsa } = options
+  const keys = options.keys ?? (await generate(algorithm))
+  const usage = options.keyUsage === undefined ? KeyUsageFlags.keyCertSign : options.keyUsage
+  const certificate = await X509CertificateGenerator.create({
+    subject: `CN=${name}`,
+    issuer: `CN=${issuer?.name ?? name}`,
+    notBefore: options.notBefore ?? new Date(Date.now() - hour),
+    notAfter: options.notAfter ?? new Date(Date.now() + 24 * hour),
+    signingAlgorithm: issuer?.algorithm ?? algorithm,
+    publicKey: keys.publicKey,
+    signingKey: (issuer?.keys ?? keys).privateKey,
+    extensions: [
+      new BasicConstraintsExtension(options.isAuthority ?? true, options.pathLength, true),
+      ...(usage === null ? [] : [new KeyUsagesExtension(usage, true)]),
+      ...(options.uri === undefined
+        ? []
+        : [new SubjectAlternativeNameExtension([{ type: 'url', value: options.uri }])]),
+      ...(options.more ?? []),
+    ],
+  })
+  const der = Buffer.from(certificate.rawData)
+  return {
+    name,
+    keys,
+    algorithm,
+    der,
+    pem: pemOf(der),
+    issue: (leaf) => issue(certificate, keys, leaf, algorithm),
+  }
+}
+
 async function issue(
   issuer: X509Certificate,
   issuerKeys: KeyPair,
   options: LeafOptions,
+  signingAlgorithm: KeyAlgorithm = ecdsa,
 ): Promise<Leaf> {
   const keys = options.keys ?? (await generate(options.algorithm ?? ecdsa))
   const names = options.names ?? [
@@ -96,7 +158,7 @@ async function issue(
     issuer: issuer.subject,
     notBefore: options.notBefore ?? new Date(Date.now() - hour),
     notAfter: options.notAfter ?? new Date(Date.now() + hour),
-    signingAlgorithm: ecdsa,
+    signingAlgorithm,
     publicKey: keys.publicKey,
     signingKey: issuerKeys.privateKey,
     extensions: [

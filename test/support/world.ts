@@ -3,12 +3,18 @@
  * with upstream's definitions and the answer decoded with them, so every test sees what Envoy would see.
  */
 
-import { check, type Policy } from '../../src/check.ts'
+import { check, type Policy, type Tools } from '../../src/check.ts'
+import { createNonceKeeper } from '../../src/confirmation/nonce.ts'
+import { createProofKeys } from '../../src/confirmation/proof-keys.ts'
 import { denyOutright, isRefusal } from '../../src/decision/decision.ts'
 import { createCertificateReader } from '../../src/evidence/certificate.ts'
+import { createXfccReader } from '../../src/evidence/hop.ts'
+import { createTrustStore } from '../../src/evidence/trust.ts'
 import { decisionLine } from '../../src/observe/decision-log.ts'
 import { compilePolicy } from '../../src/policy/compile.ts'
 import { parsePolicy } from '../../src/policy/parse.ts'
+import { createMemoryReplay } from '../../src/state/memory.ts'
+import type { ReplayStore } from '../../src/state/replay.ts'
 import { createKeySource } from '../../src/token/key-source.ts'
 import { createTokenIssuer } from '../../src/token/verify.ts'
 import { decodeCheckRequest } from '../../src/wire/decode.ts'
@@ -80,6 +86,7 @@ export interface World {
   /** Unix seconds; the issuer and the checks use it. */
   now(): number
   setNow(seconds: number): void
+  readonly tools: Tools
 }
 
 export interface Question extends CheckRequestParts {
@@ -106,6 +113,24 @@ export interface WorldOptions {
   readonly issuer?: TestIssuer
   /** In place of the issuer's own JWK Set. */
   readonly jwks?: object | (() => object)
+  /** In place of a memory that has been running for an hour. */
+  readonly replay?: ReplayStore
+  /** PEM bundles by trust domain, for a policy with trustBundles. */
+  readonly bundles?: (authority: Authority) => { readonly [trustDomain: string]: string }
+}
+
+/** The live parts of a process that began to remember at that time. */
+export function createTestTools(
+  startedAt: number,
+  replay: ReplayStore = createMemoryReplay(startedAt),
+  nonceKey: Buffer | undefined = Buffer.alloc(32, 7),
+): Tools {
+  const certificates = createCertificateReader()
+  return {
+    evidence: { certificates, xfcc: createXfccReader(certificates) },
+    proofs: { keys: createProofKeys(), nonces: createNonceKeeper(() => nonceKey) },
+    replay,
+  }
 }
 
 /** A fixed point in time, inside the validity of every certificate that is made without dates. */
@@ -120,14 +145,15 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
     options.policy ?? basePolicy,
     () => bytesOf(options.jwks ?? issuer.jwks),
     now,
+    options.bundles?.(authority) ?? {},
   )
-  const certificates = createCertificateReader()
+  const tools = createTestTools(now() - 3600, options.replay)
 
   async function askBytes(bytes: Buffer, at = now()): Promise<Verdict> {
     const request = decodeCheckRequest(bytes)
     const decision = isRefusal(request)
       ? denyOutright(request.refused, request.detail)
-      : await check(request, policy, certificates, at)
+      : await check(request, policy, tools, at)
     const response = decodeCheckResponse(encodeCheckResponse(decision, 'decision-1'))
     const denied = decision.verdict === 'deny'
     const line = decisionLine({
@@ -156,6 +182,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
     orders,
     thief,
     now,
+    tools,
     setNow: (seconds) => {
       offset = seconds - Math.floor(Date.now() / 1000)
     },
@@ -173,20 +200,35 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
   }
 }
 
-async function livePolicy(text: string, jwks: () => Buffer, clock: () => number): Promise<Policy> {
+async function livePolicy(
+  text: string,
+  jwks: () => Buffer,
+  clock: () => number,
+  bundles: { readonly [trustDomain: string]: string },
+): Promise<Policy> {
   const parsed = parsePolicy(text)
   if (!parsed.ok)
     throw new Error(parsed.problems.map(({ line, message }) => `${line}: ${message}`).join('\n'))
   const tried: Promise<void>[] = []
-  const policy = compilePolicy(parsed.policy, text, (plan) => {
-    const keys = createKeySource({
-      load: async () => ({ bytes: jwks() }),
-      algorithms: plan.algorithms,
-      clock,
-      refreshSeconds: 300,
-    })
-    tried.push(keys.tried)
-    return createTokenIssuer(plan, keys)
+  const policy = compilePolicy(parsed.policy, text, {
+    issuer(plan) {
+      const keys = createKeySource({
+        load: async () => ({ bytes: jwks() }),
+        algorithms: plan.algorithms,
+        clock,
+        refreshSeconds: 300,
+      })
+      tried.push(keys.tried)
+      return createTokenIssuer(plan, keys)
+    },
+    trust() {
+      const store = createTrustStore()
+      for (const [domain, pem] of Object.entries(bundles)) {
+        const problem = store.replace(domain, pem)
+        if (problem !== undefined) throw new Error(problem)
+      }
+      return store
+    },
   })
   await Promise.all(tried)
   return policy

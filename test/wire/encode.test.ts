@@ -1,5 +1,11 @@
 import test from 'ava'
-import { type Allow, type Deny, denyOutright, type Grounds } from '../../src/decision/decision.ts'
+import {
+  type Allow,
+  bearerOnly,
+  type Deny,
+  denyOutright,
+  type Grounds,
+} from '../../src/decision/decision.ts'
 import { type Reason, reasons } from '../../src/decision/reasons.ts'
 import { encodeCheckResponse } from '../../src/wire/encode.ts'
 import { decodeCheckResponse } from '../support/check-request.ts'
@@ -16,11 +22,15 @@ const allow: Allow = {
   enforced: true,
   policyRevision: 'abc',
   findings: { route: 'payments', method: 'x5t#S256' },
+  responseHeaders: [],
 }
 
 for (const reason of names) {
   test(`contract §4: ${reason} is a denied_response with its own status, and never code 0`, (t) => {
-    const deny: Deny = { ...denyOutright(reason), challenge: { realm: 'shop', scopes: ['a', 'b'] } }
+    const deny: Deny = {
+      ...denyOutright(reason),
+      challenge: { realm: 'shop', ...bearerOnly, scopes: ['a', 'b'] },
+    }
     const response = decodeCheckResponse(encodeCheckResponse(deny, 'id-1'))
     const { http, grpc, challenge, title } = reasons[reason]
     t.is(response.status?.code, grpc)

@@ -1,28 +1,37 @@
-/** JSON as a token may carry it: RFC 8259 with no duplicate keys, bounded depth and nothing that two readers read differently. */
+/** JSON as a token or a header may carry it: RFC 8259 with no duplicate keys, bounded depth and nothing that two readers read differently. */
 
 export type JsonObject = { readonly [name: string]: unknown }
 
 const maxDepth = 16
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
+/** One JSON object from UTF-8 bytes, or undefined: see `parseStrictJsonValue`. A BOM is no JSON. */
+export function parseStrictJson(bytes: Uint8Array): JsonObject | undefined {
+  let text: string
+  try {
+    text = utf8.decode(bytes)
+  } catch {
+    return undefined
+  }
+  const value = parseStrictJsonValue(text)
+  return isJsonObject(value) ? value : undefined
+}
+
 /**
- * One JSON object from UTF-8 bytes, or undefined. `JSON.parse` decides the grammar; what it lets through is refused
- * here: duplicate keys (also when escaped differently), depth over 16, numbers that are no safe integers or not
- * written as integers (`1e400` reads as Infinity and would never expire), lone surrogates. A BOM is no JSON.
+ * A JSON value, or undefined. `JSON.parse` decides the grammar; what it lets through is refused here: duplicate keys
+ * (also when escaped differently), depth over 16, numbers that are no safe integers or not written as integers
+ * (`1e400` reads as Infinity and would never expire), lone surrogates.
  *
  * A member called `__proto__` stays an ordinary member; read members with `member`, never with a plain index.
  */
-export function parseStrictJson(bytes: Uint8Array): JsonObject | undefined {
-  let text: string
+export function parseStrictJsonValue(text: string): unknown {
   let value: unknown
   try {
-    text = utf8.decode(bytes)
     value = JSON.parse(text)
   } catch {
     return undefined
   }
-  if (!isJsonObject(value) || !isPlain(text) || !isPortable(value)) return undefined
-  return value
+  return isPlain(text) && isPortable(value) ? value : undefined
 }
 
 export function isJsonObject(value: unknown): value is JsonObject {

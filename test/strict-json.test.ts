@@ -1,6 +1,6 @@
 import test from 'ava'
 import fc from 'fast-check'
-import { isJsonObject, member, parseStrictJson } from '../../src/token/strict-json.ts'
+import { isJsonObject, member, parseStrictJson } from '../src/strict-json.ts'
 
 const parse = (text: string) => parseStrictJson(Buffer.from(text))
 

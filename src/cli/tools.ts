@@ -1,0 +1,87 @@
+/** The live parts that outlast a policy, put together from the settings: caches of facts, spent proofs, the nonce key. */
+
+import { randomBytes } from 'node:crypto'
+import type { Tools } from '../check.ts'
+import { createNonceKeeper } from '../confirmation/nonce.ts'
+import { createProofKeys } from '../confirmation/proof-keys.ts'
+import { createCertificateReader } from '../evidence/certificate.ts'
+import { createXfccReader } from '../evidence/hop.ts'
+import type { Log } from '../observe/log.ts'
+import { createMemoryReplay } from '../state/memory.ts'
+import { createSharedState } from '../state/redis.ts'
+import { CommandError } from './exit.ts'
+import { readBoundedFile } from './read-file.ts'
+
+export interface StateSettings {
+  /** `memory`, or the URL of a Redis server. */
+  readonly state: string
+  readonly nonceKeyFile: string | undefined
+}
+
+export interface LiveTools {
+  readonly tools: Tools
+  close(): Promise<void>
+}
+
+const minNonceKeyBytes = 32
+const maxNonceKeyBytes = 4096
+
+/** @param now Unix seconds of the start: memory knows nothing of what was spent before. */
+export async function createTools(
+  settings: StateSettings,
+  log: Log,
+  now: number,
+): Promise<LiveTools> {
+  const certificates = createCertificateReader()
+  const evidence = { certificates, xfcc: createXfccReader(certificates) }
+  const keys = createProofKeys()
+  const fixedKey = await readNonceKey(settings.nonceKeyFile)
+  if (settings.state === 'memory') {
+    const key = fixedKey ?? randomBytes(minNonceKeyBytes)
+    return {
+      tools: {
+        evidence,
+        proofs: { keys, nonces: createNonceKeeper(() => key) },
+        replay: createMemoryReplay(now),
+      },
+      close: async () => {},
+    }
+  }
+  let key = fixedKey
+  const shared = createSharedState({
+    url: settings.state,
+    onChange(state, problem) {
+      if (state === 'lost')
+        log.app.warn(
+          { problem },
+          'shared state lost: what needs it is refused as state_unavailable',
+        )
+      else log.app.info({ warning: problem }, 'shared state connected')
+      if (state === 'connected' && key === undefined) void learnKey()
+    },
+  })
+  async function learnKey(): Promise<void> {
+    key ??= await shared.nonceKey()
+  }
+  return {
+    tools: {
+      evidence,
+      proofs: { keys, nonces: createNonceKeeper(() => key) },
+      replay: shared.replay,
+    },
+    close: () => shared.close(),
+  }
+}
+
+async function readNonceKey(file: string | undefined): Promise<Buffer | undefined> {
+  if (file === undefined) return undefined
+  const bytes = await readBoundedFile(file, maxNonceKeyBytes).catch((error: Error) => {
+    throw new CommandError(`--nonce-key-file: ${error.message}`)
+  })
+  if (bytes.length < minNonceKeyBytes) {
+    throw new CommandError(
+      `--nonce-key-file: ${file}: has fewer than ${minNonceKeyBytes} bytes; make one with: openssl rand -out ${file} 32`,
+    )
+  }
+  return bytes
+}

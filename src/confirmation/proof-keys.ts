@@ -1,0 +1,65 @@
+/** What the header of a DPoP proof says, and its key, imported once: a client's proofs all have the same header. */
+
+import { importJWK, type JWK } from 'jose'
+import { member } from '../strict-json.ts'
+import { createTextCache, wholeText } from '../text-cache.ts'
+import { type Algorithm, algorithms, fitsAlgorithm } from '../token/algorithms.ts'
+import { decodeObject, forbiddenMember } from '../token/jws.ts'
+import { readPublicKey, thumbprint } from './public-key.ts'
+
+/** A proof header that is well-formed; whether its algorithm is taken is the policy's matter. */
+export interface ProofHeader {
+  readonly algorithm: Algorithm
+  /** RFC 7638 thumbprint of its `jwk`. */
+  readonly thumbprint: string
+  /** The key for `algorithm`; rejects where it is none (a point off the curve, an RSA key that is too short). */
+  readonly key: () => Promise<CryptoKey>
+}
+
+export interface ProofKeys {
+  /** The header, or what is wrong with it in fixed words (RFC 9449 §4.3, items 4, 5 and 7). */
+  read(encodedHeader: string): ProofHeader | string
+  /** Keeps a header whose proof has verified: junk cannot push good ones out. */
+  keep(encodedHeader: string, header: ProofHeader): void
+}
+
+type CryptoKey = Exclude<Awaited<ReturnType<typeof importJWK>>, Uint8Array>
+
+const maxBytes = 16 * 1024 * 1024
+const overheadBytes = 2 * 1024
+
+export function createProofKeys(): ProofKeys {
+  const kept = createTextCache<ProofHeader>(
+    maxBytes,
+    (text) => text.length + overheadBytes,
+    wholeText,
+  )
+  return {
+    read: (encoded) => kept.get(encoded) ?? readHeader(encoded),
+    keep: (encoded, header) => kept.set(encoded, header),
+  }
+}
+
+/** `typ` compares letter by letter: RFC 9449 §4.2 gives one spelling, and a client has no reason for another. */
+function readHeader(encoded: string): ProofHeader | string {
+  const header = decodeObject(encoded)
+  if (header === undefined) return 'header is not strict base64url JSON'
+  const forbidden = forbiddenMember(header)
+  if (forbidden !== undefined) return `header member ${forbidden}`
+  if (member(header, 'typ') !== 'dpop+jwt') return 'typ is not dpop+jwt'
+  const algorithm = algorithms.find((known) => known === member(header, 'alg'))
+  if (algorithm === undefined) return 'alg is no asymmetric signature algorithm that is known here'
+  const key = readPublicKey(member(header, 'jwk'))
+  if (key === undefined) return 'jwk is not a public key'
+  const jwk = Object.fromEntries(key)
+  if (!fitsAlgorithm(jwk, algorithm)) return 'jwk does not go with alg'
+  let imported: Promise<CryptoKey> | undefined
+  return {
+    algorithm,
+    thumbprint: thumbprint(key),
+    key: () => {
+      imported ??= importJWK(jwk as JWK, algorithm) as Promise<CryptoKey>
+      return imported
+    },
+  }
+}

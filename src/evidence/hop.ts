@@ -1,0 +1,117 @@
+/** What the elements of an XFCC header say of the workloads they name; whether to believe it is judged in peer.ts and presenter.ts. */
+
+import { isRefusal, type Refusal, refuse } from '../decision/decision.ts'
+import { createTextCache, wholeText } from '../text-cache.ts'
+import { type CertificateFacts, type CertificateReader, decodeChain } from './certificate.ts'
+import { parseXfcc, type XfccElement } from './xfcc.ts'
+
+/** One element, its parts consistent with each other. */
+export interface Hop {
+  /** The proxy that wrote it, as it calls itself. */
+  readonly by: string | undefined
+  /** The one URI SAN of the client that the proxy saw, or undefined where it saw none. */
+  readonly uri: string | undefined
+  /** The thumbprint of the client's certificate, as RFC 8705 §3.1 writes it. */
+  readonly x5tS256: string | undefined
+  readonly certificate: CertificateFacts | undefined
+  /** The certificates of `Chain` in DER, unverified. */
+  readonly chain: readonly Buffer[]
+  /** Nothing but `By` and `URI`: the form of an Istio waypoint. */
+  readonly bare: boolean
+}
+
+export interface Hops {
+  readonly length: number
+  /** An element by its place: -1 is the one that the nearest proxy wrote. Undefined where there is none. */
+  at(place: number): Hop | Refusal | undefined
+  /** Whether an element before that place calls itself written by this proxy. */
+  hasEarlier(place: number, by: string): boolean
+}
+
+export interface XfccReader {
+  /** `presenter_invalid` where any part of the header is malformed. */
+  read(text: string): Hops | Refusal
+}
+
+const maxBytes = 32 * 1024 * 1024
+const maxBadBytes = 1024 * 1024
+const overheadBytes = 2 * 1024
+
+/** Keeps what was read by the header's text, good and bad apart. An element is judged when it is first asked for. */
+export function createXfccReader(certificates: CertificateReader): XfccReader {
+  const bytesOf = (text: string) => 2 * text.length + overheadBytes
+  const good = createTextCache<Hops>(maxBytes, bytesOf, wholeText)
+  const bad = createTextCache<Refusal>(maxBadBytes, bytesOf, wholeText)
+  return {
+    read(text) {
+      const known = good.get(text) ?? bad.get(text)
+      if (known !== undefined) return known
+      const elements = parseXfcc(text)
+      if (elements === undefined) {
+        const refusal = refuse('presenter_invalid', 'x-forwarded-client-cert is malformed')
+        bad.set(text, refusal)
+        return refusal
+      }
+      const hops = createHops(elements, certificates)
+      good.set(text, hops)
+      return hops
+    },
+  }
+}
+
+function createHops(elements: readonly XfccElement[], certificates: CertificateReader): Hops {
+  const read: (Hop | Refusal)[] = []
+  return {
+    length: elements.length,
+    at(place) {
+      const index = elements.length + place
+      const element = elements[index]
+      if (element === undefined) return undefined
+      const hop = read[index] ?? readHop(element, certificates)
+      read[index] = hop
+      return hop
+    },
+    hasEarlier: (place, by) => elements.slice(0, place).some((element) => element.by === by),
+  }
+}
+
+const lowerHexSha256 = /^[0-9a-f]{64}$/
+/** What Envoy's formatter prints for a value that is not there. */
+const absent = ['', '-']
+
+function readHop(element: XfccElement, certificates: CertificateReader): Hop | Refusal {
+  const [uri, ...others] = element.uris
+  if (others.length > 0) return invalid('more than one URI in an XFCC element (X509-SVID §2)')
+  const { hash } = element
+  if (hash !== undefined && !lowerHexSha256.test(hash)) {
+    return invalid('the XFCC Hash is not a SHA-256 in lower-case hex')
+  }
+  const x5tS256 = hash === undefined ? undefined : Buffer.from(hash, 'hex').toString('base64url')
+  const certificate = element.cert === undefined ? undefined : certificates.read(element.cert)
+  if (isRefusal(certificate)) return certificate
+  if (certificate !== undefined && x5tS256 !== undefined && certificate.x5tS256 !== x5tS256) {
+    return refuse('evidence_conflict', 'XFCC Hash is not that of XFCC Cert')
+  }
+  if (certificate !== undefined && uri !== undefined && certificate.spiffeId !== uri) {
+    return refuse('evidence_conflict', 'XFCC URI is not that of XFCC Cert')
+  }
+  const chain = element.chain === undefined ? [] : decodeChain(element.chain)
+  if (chain === undefined) return invalid('the XFCC Chain is not percent-encoded PEM')
+  return Object.freeze({
+    by: element.by,
+    uri: uri === undefined || absent.includes(uri) ? undefined : uri,
+    x5tS256: x5tS256 ?? certificate?.x5tS256,
+    certificate,
+    chain,
+    bare: isBare(element),
+  })
+}
+
+function isBare({ by, uris, dnsNames, ...others }: XfccElement): boolean {
+  const rest = Object.values(others).filter((value) => value !== undefined)
+  return by !== undefined && uris.length === 1 && dnsNames.length === 0 && rest.length === 0
+}
+
+function invalid(detail: string): Refusal {
+  return refuse('presenter_invalid', detail)
+}

@@ -1,0 +1,115 @@
+/**
+ * The grammar of `x-forwarded-client-cert` and nothing else: Envoy's text form and its JSON form (Envoy, HTTP header
+ * manipulation, x-forwarded-client-cert). What an element proves is judged in hop.ts.
+ */
+
+import { isJsonObject, parseStrictJsonValue } from '../strict-json.ts'
+
+/** What one proxy wrote of the client that it saw. Quoted values stand as between their quotes, escapes included. */
+export interface XfccElement {
+  /** URI SAN of the proxy that wrote the element. */
+  readonly by: string | undefined
+  /** SHA-256 of the client's certificate in DER, hex. */
+  readonly hash: string | undefined
+  /** The client's certificate and its chain as percent-encoded PEM. */
+  readonly cert: string | undefined
+  readonly chain: string | undefined
+  readonly subject: string | undefined
+  readonly issuer: string | undefined
+  /** URI SANs of the client; Envoy writes an empty one where there is none. */
+  readonly uris: readonly string[]
+  readonly dnsNames: readonly string[]
+}
+
+const maxLength = 64 * 1024
+const maxElements = 64
+const singletons = ['by', 'hash', 'cert', 'chain', 'subject', 'issuer'] as const
+
+type Singleton = (typeof singletons)[number]
+type Draft = { [name in Singleton]: string | undefined } & { uris: string[]; dnsNames: string[] }
+
+/** The elements, the last one written by the proxy that is nearest, or undefined if any part of the text is malformed. */
+export function parseXfcc(text: string): readonly XfccElement[] | undefined {
+  if (text.length === 0 || text.length > maxLength) return undefined
+  const elements = text.startsWith('[') ? parseJson(text) : parseText(text)
+  return elements !== undefined && elements.length <= maxElements ? elements : undefined
+}
+
+/**
+ *     header  = element *( "," element )
+ *     element = pair *( ";" pair )
+ *     pair    = key "=" ( DQUOTE *( "\" char / any but "\" and DQUOTE ) DQUOTE / *( any but "," ";" "=" DQUOTE "\" ) )
+ *
+ * Keys compare without case; one that is not known, a second one where only one may be, a quote that does not close
+ * and an empty pair refuse the whole header. Envoy writes `By` and `URI` without quotes or escapes, so a SAN with a
+ * comma makes elements of its own: the text cannot tell them apart, hop.ts does by what Envoy says beside it.
+ */
+const pair =
+  /(by|hash|cert|chain|subject|issuer|uri|dns)=(?:"((?:[^"\\]|\\[\x20-\x7e])*)"|([^",;=\\]*))([,;]|$)/iy
+
+const notPrintable = /[^\x20-\x7e]/
+
+function parseText(text: string): readonly XfccElement[] | undefined {
+  if (notPrintable.test(text)) return undefined
+  const elements: Draft[] = []
+  let element = emptyElement()
+  for (pair.lastIndex = 0; ; ) {
+    const match = pair.exec(text)
+    if (match === null) return undefined
+    const [, key = '', quoted, plain, end] = match
+    if (!take(element, key.toLowerCase(), quoted ?? plain ?? '')) return undefined
+    if (end === ';') continue
+    elements.push(element)
+    if (end === '') return elements
+    element = emptyElement()
+  }
+}
+
+/** The JSON form has the same keys in lower case; `by`, `uri`, `dns` and `chain` are lists there. */
+function parseJson(text: string): readonly XfccElement[] | undefined {
+  const items = parseStrictJsonValue(text)
+  if (!Array.isArray(items) || items.length === 0) return undefined
+  const elements: Draft[] = []
+  for (const item of items) {
+    if (!isJsonObject(item)) return undefined
+    const element = emptyElement()
+    for (const [key, value] of Object.entries(item)) {
+      const values: unknown[] = Array.isArray(value) ? value : [value]
+      const texts = values.filter((each) => typeof each === 'string')
+      if (texts.length !== values.length) return undefined
+      const taken =
+        key === 'chain'
+          ? take(element, key, texts.join(''))
+          : texts.every((each) => take(element, key, each))
+      if (!taken) return undefined
+    }
+    elements.push(element)
+  }
+  return elements
+}
+
+function emptyElement(): Draft {
+  return {
+    by: undefined,
+    hash: undefined,
+    cert: undefined,
+    chain: undefined,
+    subject: undefined,
+    issuer: undefined,
+    uris: [],
+    dnsNames: [],
+  }
+}
+
+/** False where the key is not known, or was there before. */
+function take(element: Draft, key: string, value: string): boolean {
+  if (key === 'uri') element.uris.push(value)
+  else if (key === 'dns') element.dnsNames.push(value)
+  else if (!isSingleton(key) || element[key] !== undefined) return false
+  else element[key] = value
+  return true
+}
+
+function isSingleton(key: string): key is Singleton {
+  return (singletons as readonly string[]).includes(key)
+}

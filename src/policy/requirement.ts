@@ -1,0 +1,140 @@
+/** What a route requires, compiled: sets, matchers, limits and defaults. */
+
+import type { Algorithm } from '../token/algorithms.ts'
+import { durationSeconds } from './duration.ts'
+import { readOrigin } from './origins.ts'
+import type { DpopDocument, IssuerDocument, PolicyDocument, RequirementDocument } from './schema.ts'
+
+export interface CallerMatcher {
+  readonly exact: ReadonlySet<string>
+  /** Each ends in a slash, so that only whole segments match. */
+  readonly below: readonly string[]
+}
+
+export interface Requirement<Issuer> {
+  readonly issuers: readonly Issuer[]
+  /** Names of confirmation methods, and what they need to know. */
+  readonly bindings: ReadonlySet<string>
+  readonly bindingRules: {
+    readonly policy: string
+    readonly clockSkewSeconds: number
+    readonly rotation:
+      | { readonly graceSeconds: number; readonly backdateSeconds: number }
+      | undefined
+    readonly dpop:
+      | {
+          readonly origins: ReadonlySet<string>
+          readonly maxAgeSeconds: number
+          readonly nonce: 'disabled' | 'optional' | 'required'
+          readonly algorithms: readonly string[]
+        }
+      | undefined
+  }
+  readonly schemes: readonly ('Bearer' | 'DPoP')[]
+  readonly callers: CallerMatcher | undefined
+  readonly scopes: readonly string[]
+  readonly claims: readonly (readonly [name: string, values: ReadonlySet<unknown>])[]
+  readonly rules: {
+    readonly clockSkewSeconds: number
+    readonly maxAgeSeconds: number
+    readonly perIssuer: ReadonlyMap<string, IssuerLimits>
+  }
+}
+
+/** What a route demands of the tokens of one issuer. */
+export interface IssuerLimits {
+  readonly audiences: ReadonlySet<string>
+  readonly maxLifetimeSeconds: number
+}
+
+const defaultMaxLifetime = '24h'
+const defaultClockSkew = '30s'
+const defaultBackdate = '2m'
+const defaultProofMaxAge = '60s'
+const defaultProofAlgorithms: readonly Algorithm[] = ['ES256', 'EdDSA', 'Ed25519']
+
+export function compileRequirement<Issuer>(
+  require: RequirementDocument,
+  { spec, metadata }: PolicyDocument,
+  issuers: ReadonlyMap<string, Issuer>,
+): Requirement<Issuer> {
+  const names = require.issuers ?? []
+  const clockSkewSeconds = durationSeconds(spec.clockSkew ?? defaultClockSkew)
+  return Object.freeze({
+    issuers: Object.freeze(names.flatMap((name) => issuers.get(name) ?? [])),
+    bindings: new Set<string>(require.bindings),
+    bindingRules: Object.freeze({
+      policy: metadata.name,
+      clockSkewSeconds,
+      rotation: compileRotation(require.rotation),
+      dpop: compileDpop(spec.dpop, require.dpop?.origins),
+    }),
+    schemes: Object.freeze(schemesOf(require.bindings)),
+    callers: require.callers === undefined ? undefined : compileCallers(require.callers),
+    scopes: Object.freeze(require.scopes ?? []),
+    claims: Object.entries(require.claims ?? {}).map(
+      ([name, values]) => [name, new Set<unknown>(values)] as const,
+    ),
+    rules: Object.freeze({
+      clockSkewSeconds,
+      maxAgeSeconds:
+        require.maxAge === undefined ? Number.POSITIVE_INFINITY : durationSeconds(require.maxAge),
+      perIssuer: new Map(
+        names.flatMap((name) => {
+          const issuer = spec.issuers[name]
+          return issuer === undefined ? [] : [[name, limitsOf(issuer, require)]]
+        }),
+      ),
+    }),
+  })
+}
+
+/** A route narrows what its issuers allow; it never widens it. */
+function limitsOf(issuer: IssuerDocument, require: RequirementDocument): IssuerLimits {
+  const longest = issuer.maxLifetime ?? defaultMaxLifetime
+  const ofIssuer = durationSeconds(longest)
+  return {
+    audiences: new Set(
+      issuer.audiences.filter((audience) => require.audiences?.includes(audience) ?? true),
+    ),
+    maxLifetimeSeconds: Math.min(ofIssuer, durationSeconds(require.maxLifetime ?? longest)),
+  }
+}
+
+function compileCallers(callers: readonly string[]): CallerMatcher {
+  return {
+    exact: new Set(callers.filter((caller) => !caller.endsWith('/*'))),
+    below: callers.filter((caller) => caller.endsWith('/*')).map((caller) => caller.slice(0, -1)),
+  }
+}
+
+function compileRotation(
+  rotation: RequirementDocument['rotation'],
+): Requirement<unknown>['bindingRules']['rotation'] {
+  return (
+    rotation && {
+      graceSeconds: durationSeconds(rotation.grace),
+      backdateSeconds: durationSeconds(rotation.backdate ?? defaultBackdate),
+    }
+  )
+}
+
+/** @param narrowed The route's own origins, if it has them. */
+function compileDpop(
+  dpop: DpopDocument | undefined,
+  narrowed: readonly string[] | undefined,
+): Requirement<unknown>['bindingRules']['dpop'] {
+  if (dpop === undefined) return undefined
+  return Object.freeze({
+    origins: new Set((narrowed ?? dpop.origins).flatMap((text) => readOrigin(text) ?? [])),
+    maxAgeSeconds: durationSeconds(dpop.maxAge ?? defaultProofMaxAge),
+    nonce: dpop.nonce ?? 'disabled',
+    algorithms: Object.freeze(dpop.algorithms ?? defaultProofAlgorithms),
+  })
+}
+
+/** DPoP where the route takes nothing else, Bearer where it does not take it, else both (contract §5). */
+function schemesOf(bindings: readonly string[]): Requirement<unknown>['schemes'] {
+  if (!bindings.includes('dpop')) return ['Bearer']
+  return bindings.length === 1 ? ['DPoP'] : ['Bearer', 'DPoP']
+}

@@ -1,0 +1,131 @@
+/** What all replicas share through one Redis server: spent proofs and the nonce key. No request waits for it to return. */
+
+import { randomBytes } from 'node:crypto'
+import {
+  type Connection,
+  isOutOfMemory,
+  isRefusal,
+  openConnection,
+  readUrl,
+  replayPrefix,
+  within,
+  withoutSecrets,
+} from './redis-connection.ts'
+import type { ReplayStore, Spending } from './replay.ts'
+
+export interface SharedState {
+  readonly replay: ReplayStore
+  /**
+   * 32 bytes shared by every replica (for DPoP nonces): made by the first that asks, kept in memory once known.
+   * Undefined while the server cannot be reached and the key is not known yet. Never rejects.
+   */
+  nonceKey(): Promise<Buffer | undefined>
+  close(): Promise<void>
+}
+
+export interface SharedStateOptions {
+  /** redis:// or rediss://, with user, password and database number if there are. */
+  readonly url: string
+  /** The CA file's text for rediss://; the system's own CAs where there is none. */
+  readonly ca?: string | undefined
+  /** Longest wait for one command, milliseconds. */
+  readonly timeoutMs?: number | undefined
+  /** Told once per change. `problem` never holds the URL's credentials. */
+  readonly onChange: (state: 'connected' | 'lost', problem?: string) => void
+}
+
+const nonceName = 'meshbind:nonce-key'
+const minBackoffMs = 50
+const maxBackoffMs = 1000
+
+/** Returns at once; connects in the background and keeps trying for ever. Throws if the URL is none, without citing it. */
+export function createSharedState(options: SharedStateOptions): SharedState {
+  const timeoutMs = options.timeoutMs ?? 50
+  const server = readUrl(options.url)
+  let newest: Connection
+  /** The newest, while it can be used. */
+  let ready: Connection | undefined
+  let failures = 0
+  let retry: NodeJS.Timeout | undefined
+  let closed = false
+  let told: 'connected' | 'lost' | undefined
+  let nonce: { readonly key: Buffer; readonly readFrom: Connection } | undefined
+
+  function tell(state: 'connected' | 'lost', problem?: string): void {
+    if (closed || state === told) return
+    told = state
+    try {
+      options.onChange(state, problem === undefined ? undefined : withoutSecrets(problem, server))
+    } catch {
+      // the log is the listener's own affair
+    }
+  }
+
+  function connect(): void {
+    const connection = openConnection(server, options.ca, {
+      onReady(warning) {
+        ready = connection
+        failures = 0
+        tell('connected', warning)
+      },
+      onEnd(problem) {
+        ready = undefined
+        tell('lost', problem)
+        if (!closed) retry = setTimeout(connect, backoffMs(failures++)).unref()
+      },
+    })
+    newest = connection
+  }
+
+  /** A late answer is dropped: the proof may then be spent without having been used, and never used twice. */
+  async function spend(key: string, seconds: number): Promise<Spending> {
+    const connection = ready
+    if (connection === undefined) return 'unavailable'
+    try {
+      const command = ['SET', replayPrefix + key, '1', 'NX', 'EX', String(seconds)]
+      const reply = await within(timeoutMs, connection.send(command))
+      return reply === 'OK' ? 'fresh' : reply === null ? 'spent' : 'unavailable'
+    } catch (error) {
+      if (isOutOfMemory(error)) return 'full'
+      // READONLY after a failover, say: the address may lead to another server by now.
+      if (isRefusal(error)) connection.end(error)
+      return 'unavailable'
+    }
+  }
+
+  /**
+   * Asked anew on every connection, and the known key is what is offered: so replicas agree again after a server has
+   * come back without its data.
+   */
+  async function readNonceKey(connection: Connection): Promise<void> {
+    const offer = nonce?.key ?? randomBytes(32)
+    // A server that is out of memory still tells the key that it has.
+    connection.send(['SET', nonceName, offer.toString('hex'), 'NX']).catch(() => {})
+    const reply = await within(timeoutMs, connection.send(['GET', nonceName]))
+    const text = typeof reply === 'string' && /^[0-9a-f]{64}$/.test(reply) ? reply : undefined
+    if (text !== undefined) nonce = { key: Buffer.from(text, 'hex'), readFrom: connection }
+  }
+
+  connect()
+  return {
+    replay: {
+      remembersSince: undefined,
+      spend: (key, expiresAt, now) => spend(key, Math.max(1, Math.ceil(expiresAt - now) + 1)),
+    },
+    async nonceKey() {
+      if (ready !== undefined && ready !== nonce?.readFrom)
+        await readNonceKey(ready).catch(() => {})
+      return nonce?.key
+    },
+    async close() {
+      closed = true
+      clearTimeout(retry)
+      newest.end(new Error('closed'))
+    },
+  }
+}
+
+/** Replicas that lost one server do not all come back in the same instant. */
+function backoffMs(failures: number): number {
+  return Math.min(maxBackoffMs, minBackoffMs * 2 ** failures) * (0.5 + Math.random() / 2)
+}
