@@ -40,7 +40,7 @@ export async function serve(settings: ServeSettings): Promise<number> {
   const stopped = waitForSignal()
   const live = await loadPolicy(settings.policy, log)
   const { policy } = live
-  const liveTools = await createTools(settings, log, nowSeconds())
+  const liveTools = await createTools(settings, log, nowSeconds)
   let ready = false
   let draining = false
 

@@ -8,7 +8,7 @@ import { createCertificateReader } from '../evidence/certificate.ts'
 import { createXfccReader } from '../evidence/hop.ts'
 import type { Log } from '../observe/log.ts'
 import { createMemoryReplay } from '../state/memory.ts'
-import { createSharedState } from '../state/redis.ts'
+import { createSharedState, type SharedState, type SharedStateOptions } from '../state/redis.ts'
 import { CommandError } from './exit.ts'
 import { readBoundedFile } from './read-file.ts'
 
@@ -26,11 +26,11 @@ export interface LiveTools {
 const minNonceKeyBytes = 32
 const maxNonceKeyBytes = 4096
 
-/** @param now Unix seconds of the start: memory knows nothing of what was spent before. */
+/** @param clock Unix seconds: memory knows nothing of what was spent before its start. */
 export async function createTools(
   settings: StateSettings,
   log: Log,
-  now: number,
+  clock: () => number,
 ): Promise<LiveTools> {
   const certificates = createCertificateReader()
   const evidence = { certificates, xfcc: createXfccReader(certificates) }
@@ -42,14 +42,15 @@ export async function createTools(
       tools: {
         evidence,
         proofs: { keys, nonces: createNonceKeeper(() => key) },
-        replay: createMemoryReplay(now),
+        replay: createMemoryReplay(clock()),
       },
       close: async () => {},
     }
   }
   let key = fixedKey
-  const shared = createSharedState({
+  const shared = connectState({
     url: settings.state,
+    clock,
     onChange(state, problem) {
       if (state === 'lost')
         log.app.warn(
@@ -57,11 +58,12 @@ export async function createTools(
           'shared state lost: what needs it is refused as state_unavailable',
         )
       else log.app.info({ warning: problem }, 'shared state connected')
-      if (state === 'connected' && key === undefined) void learnKey()
+      if (state === 'connected' && fixedKey === undefined) void learnKey()
     },
   })
+  /** Asked on every connection: a server that lost its data is given the known key again. */
   async function learnKey(): Promise<void> {
-    key ??= await shared.nonceKey()
+    key = (await shared.nonceKey()) ?? key
   }
   return {
     tools: {
@@ -70,6 +72,14 @@ export async function createTools(
       replay: shared.replay,
     },
     close: () => shared.close(),
+  }
+}
+
+function connectState(options: SharedStateOptions): SharedState {
+  try {
+    return createSharedState(options)
+  } catch (error) {
+    throw new CommandError(`--state: ${error instanceof Error ? error.message : 'cannot be used'}`)
   }
 }
 

@@ -3,6 +3,7 @@
 import { createClient, ErrorReply } from '@redis/client'
 
 export const replayPrefix = 'meshbind:replay:'
+const sinceName = 'meshbind:since'
 /** Name resolution, TCP, TLS, AUTH and the first commands: all of them within this. */
 const connectLimitMs = 2000
 const heartbeatMs = 1000
@@ -17,7 +18,8 @@ export interface Connection {
 }
 
 interface ConnectionEvents {
-  onReady(warning: string | undefined): void
+  /** @param since Unix seconds since when the server remembers. */
+  onReady(since: number, warning: string | undefined): void
   /** Once, and nothing after it. */
   onEnd(problem: string): void
 }
@@ -30,6 +32,7 @@ interface ConnectionEvents {
 export function openConnection(
   server: Server,
   ca: string | undefined,
+  clock: () => number,
   events: ConnectionEvents,
 ): Connection {
   /** `destroy` does not reach a socket that is still connecting. */
@@ -74,14 +77,24 @@ export function openConnection(
 
   async function begin(): Promise<void> {
     await client.connect()
-    // What a login may do, or a replica takes, shows in a command that writes.
-    await send(['SET', `${replayPrefix}probe`, '1', 'EX', '1']).catch((error) => {
-      if (!isOutOfMemory(error)) throw error
-    })
+    const since = await readSince()
     const warning = evictionWarning(await send(['INFO', 'memory']).catch(() => undefined))
     if (ended) return
-    events.onReady(warning)
+    events.onReady(since, warning)
     watch()
+  }
+
+  /**
+   * A mark that only a server which has kept its data still has. It is also the command that shows what a login may do:
+   * a replica, or one without rights, refuses it.
+   */
+  async function readSince(): Promise<number> {
+    const now = clock()
+    await send(['SET', sinceName, String(now), 'NX']).catch((error) => {
+      if (!isOutOfMemory(error)) throw error
+    })
+    const since = await send(['GET', sinceName])
+    return typeof since === 'string' && /^\d{1,12}$/.test(since) ? Number(since) : now
   }
 
   // For ever: what a destroyed client still has to say must not end the process.

@@ -1,4 +1,7 @@
-/** What all replicas share through one Redis server: spent proofs and the nonce key. No request waits for it to return. */
+/**
+ * What all replicas share through one Redis server: spent proofs and the nonce key. No request waits for it to return. A
+ * server that comes back without its data says so: proofs from before are refused, as after a restart of the memory.
+ */
 
 import { randomBytes } from 'node:crypto'
 import {
@@ -28,6 +31,8 @@ export interface SharedStateOptions {
   readonly url: string
   /** The CA file's text for rediss://; the system's own CAs where there is none. */
   readonly ca?: string | undefined
+  /** Unix seconds: when the server begins to remember, if it comes without data. */
+  readonly clock: () => number
   /** Longest wait for one command, milliseconds. */
   readonly timeoutMs?: number | undefined
   /** Told once per change. `problem` never holds the URL's credentials. */
@@ -45,6 +50,7 @@ export function createSharedState(options: SharedStateOptions): SharedState {
   let newest: Connection
   /** The newest, while it can be used. */
   let ready: Connection | undefined
+  let remembersSince: number | undefined
   let failures = 0
   let retry: NodeJS.Timeout | undefined
   let closed = false
@@ -62,9 +68,10 @@ export function createSharedState(options: SharedStateOptions): SharedState {
   }
 
   function connect(): void {
-    const connection = openConnection(server, options.ca, {
-      onReady(warning) {
+    const connection = openConnection(server, options.ca, options.clock, {
+      onReady(since, warning) {
         ready = connection
+        remembersSince = since
         failures = 0
         tell('connected', warning)
       },
@@ -109,7 +116,9 @@ export function createSharedState(options: SharedStateOptions): SharedState {
   connect()
   return {
     replay: {
-      remembersSince: undefined,
+      get remembersSince() {
+        return remembersSince
+      },
       spend: (key, expiresAt, now) => spend(key, Math.max(1, Math.ceil(expiresAt - now) + 1)),
     },
     async nonceKey() {

@@ -4,7 +4,7 @@
 export type Spending = 'fresh' | 'spent' | 'full' | 'unavailable'
 
 export interface ReplayStore {
-  /** Unix seconds since when this store remembers; undefined where it outlives the process (shared state). */
+  /** Unix seconds since when this store remembers; undefined while that is not known (shared state, not reached yet). */
   readonly remembersSince: number | undefined
   /**
    * Spends a proof once. Never rejects.

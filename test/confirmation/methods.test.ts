@@ -2,17 +2,23 @@
 
 import { webcrypto } from 'node:crypto'
 import test from 'ava'
+import type { BindingRules, ConfirmationInput, Proof } from '../../src/confirmation/method.ts'
 import { type MethodName, methodNames, methods } from '../../src/confirmation/methods.ts'
-import { isRefusal } from '../../src/decision/decision.ts'
-import { createCertificateReader } from '../../src/evidence/certificate.ts'
-import { establishPresenter, type Presenter } from '../../src/evidence/presenter.ts'
+import { isRefusal, type Refusal } from '../../src/decision/decision.ts'
+import type { Presenter } from '../../src/evidence/presenter.ts'
+import type { SingleHeader } from '../../src/request.ts'
 import type { VerifiedToken } from '../../src/token/verify.ts'
+import { bindingRules, present } from '../support/confirmation.ts'
+import { createDpopClient } from '../support/dpop.ts'
 import { createAuthority, type Leaf } from '../support/pki.ts'
+import { createTestTools } from '../support/world.ts'
 import rfc8705 from '../vectors/rfc8705.json' with { type: 'json' }
 
 const ordersId = 'spiffe://mesh.example/ns/shop/sa/orders'
+const now = Math.floor(Date.now() / 1000)
+const accessToken = 'the.access.token'
 const authority = await createAuthority()
-const reader = createCertificateReader()
+const { proofs } = createTestTools(now - 3600)
 const rsa = {
   name: 'RSASSA-PKCS1-v1_5',
   modulusLength: 2048,
@@ -44,34 +50,58 @@ async function jwkOf({ keys }: Leaf): Promise<Record<string, unknown>> {
 }
 const ordersKey = await jwkOf(orders)
 
-function present(leaf: Leaf | undefined, evidence: 'certificate' | 'principal' = 'certificate') {
-  if (leaf === undefined) return undefined
-  const claims = {
-    certificate: evidence === 'certificate' ? leaf.envoyText : '',
-    principal: leaf.spiffeId,
-  }
-  const rules = { evidence: [evidence], trustDomains: new Set(['mesh.example']) }
-  const presenter = establishPresenter(claims, rules, reader, Math.floor(Date.now() / 1000))
-  if (isRefusal(presenter)) throw new Error(presenter.detail)
-  return presenter
+const client = await createDpopClient({ now: () => now })
+const thiefClient = await createDpopClient({ now: () => now })
+const headerOf = (value: string): SingleHeader => ({ kind: 'one', value })
+const proofOfClient = headerOf(await client.proof(accessToken))
+const proofOfThief = headerOf(await thiefClient.proof(accessToken))
+
+/** What a request shows beside the token. */
+interface Shown {
+  readonly presenter?: Presenter | undefined
+  readonly proof?: SingleHeader
 }
 
-/** '' is confirmed. */
-function confirm(
+interface TokenParts {
+  readonly identity?: unknown
+  readonly issuedAt?: number
+}
+
+function ask(
   name: MethodName,
   value: unknown,
-  presenter: Presenter | undefined,
-  identity: unknown = ordersId,
-): string {
+  { presenter, proof = { kind: 'absent' } }: Shown,
+  parts: TokenParts = {},
+  rules: Partial<BindingRules> = {},
+): Refusal | undefined | Promise<Proof | Refusal> {
   const method = methods.find((candidate) => candidate.name === name)
   if (method === undefined) throw new Error(name)
-  return method.confirm(value, { identity } as VerifiedToken, presenter)?.refused ?? ''
+  const input: ConfirmationInput = {
+    token: { identity: ordersId, issuedAt: now - 60, ...parts } as VerifiedToken,
+    credential: { scheme: 'Bearer', token: accessToken },
+    presenter,
+    request: { method: 'POST', path: '/v1/payments', dpop: proof },
+    rules: { ...bindingRules, ...rules },
+    proofs,
+    now,
+  }
+  return method.confirm(value, input) ?? method.prove?.(value, input)
+}
+
+/** '' is confirmed: both halves of the method, where it has two. */
+async function confirm(...parts: Parameters<typeof ask>): Promise<string> {
+  const found = await ask(...parts)
+  return isRefusal(found) ? found.refused : ''
 }
 
 interface Vectors {
   /** What a token of `orders` carries. */
   readonly value: unknown
-  readonly identity?: string
+  /** Whoever the token is bound to, somebody else, and nobody. */
+  readonly owner: Shown
+  readonly others: readonly Shown[]
+  readonly absent: readonly Shown[]
+  readonly absentReason: string
   readonly malformed: readonly unknown[]
   readonly malformedReason: string
   /** Whether a renewed certificate of the same key satisfies it, and a principal without a certificate. */
@@ -79,13 +109,29 @@ interface Vectors {
   readonly needsCertificate: boolean
 }
 
+const byCertificate = {
+  owner: { presenter: present(orders), proof: proofOfThief },
+  others: [{ presenter: present(thief) }, { presenter: present(thief), proof: proofOfClient }],
+  absent: [{}, { proof: proofOfClient }],
+  absentReason: 'presenter_missing',
+}
+
 const text = orders.x5tS256
+const digests = (value: string): readonly unknown[] => [
+  ...['', `${value}=`, `${value}A`, value.slice(1), ` ${value}`, `${value}\n`, `${value}.`],
+  ...[undefined, null, 1, true, [], [value], {}],
+  `${value.slice(0, -1)}${nextLetter(value.slice(-1))}`,
+]
+/** 43 letters hold two bits too many: the next letter is the same digest in another spelling. */
+const nextLetter = (letter: string) => String.fromCharCode(letter.charCodeAt(0) + 1)
+
 const vectors: { readonly [name in MethodName]: Vectors } = {
   'x5t#S256': {
+    ...byCertificate,
     value: text,
     malformed: [
-      ...['', `${text}=`, `${text}A`, text.slice(1), ` ${text}`, `${text}\n`, `${text}.`],
-      ...[undefined, null, 1, true, [], [text], {}, { 'x5t#S256': text }],
+      ...digests(text),
+      { 'x5t#S256': text },
       rfc8705.sha256Hex,
       rfc8705.nonCanonicalThumbprint,
     ],
@@ -94,6 +140,7 @@ const vectors: { readonly [name in MethodName]: Vectors } = {
     needsCertificate: true,
   },
   jwk: {
+    ...byCertificate,
     value: ordersKey,
     malformed: [
       ...[undefined, null, 1, true, '', [], [ordersKey], {}, JSON.stringify(ordersKey)],
@@ -113,7 +160,23 @@ const vectors: { readonly [name in MethodName]: Vectors } = {
     survivesRenewal: true,
     needsCertificate: true,
   },
+  dpop: {
+    value: client.jkt,
+    owner: { presenter: present(orders), proof: proofOfClient },
+    others: [
+      { presenter: present(orders), proof: proofOfThief },
+      { presenter: present(thief), proof: proofOfThief },
+      { proof: proofOfThief },
+    ],
+    absent: [{}, { presenter: present(orders) }, { presenter: present(thief) }],
+    absentReason: 'proof_missing',
+    malformed: [...digests(client.jkt), client.publicJwk, { jkt: client.jkt }],
+    malformedReason: 'binding_malformed',
+    survivesRenewal: true,
+    needsCertificate: false,
+  },
   spiffe: {
+    ...byCertificate,
     value: undefined,
     malformed: [undefined],
     malformedReason: 'binding_missing',
@@ -123,72 +186,194 @@ const vectors: { readonly [name in MethodName]: Vectors } = {
 }
 
 /** Where a malformed value goes: into the member, or for an identity method into the token's identity. */
-function confirmMalformed(name: MethodName, bad: unknown, presenter: Presenter | undefined) {
+function confirmMalformed(name: MethodName, bad: unknown, shown: Shown): Promise<string> {
   const method = methods.find((candidate) => candidate.name === name)
-  if (method?.member !== undefined) return confirm(name, bad, presenter)
-  return method?.confirm(undefined, { identity: bad } as VerifiedToken, presenter)?.refused ?? ''
+  return method?.member === undefined
+    ? confirm(name, undefined, shown, { identity: bad })
+    : confirm(name, bad, shown)
 }
 
 for (const name of methodNames) {
-  const { value, malformed, malformedReason, survivesRenewal, needsCertificate } = vectors[name]
+  const vector = vectors[name]
+  const { value, owner, others, absent, malformed, survivesRenewal, needsCertificate } = vector
 
-  test(`${name}: the workload that the token is bound to is confirmed (RFC 7800 §3)`, (t) => {
-    t.is(confirm(name, value, present(orders)), '')
+  test(`${name}: whoever the token is bound to is confirmed (RFC 7800 §3)`, async (t) => {
+    t.is(await confirm(name, value, owner), '')
   })
-  test(`${name}: another workload is a mismatch, not a rotation (RFC 8705 §3, RFC 7800 §3)`, (t) => {
-    t.is(confirm(name, value, present(thief)), 'binding_mismatch')
-    t.is(confirm(name, value, present(thief), 'somebody'), 'binding_mismatch')
+  test(`${name}: anybody else is a mismatch, not a rotation (RFC 8705 §3, RFC 7800 §3)`, async (t) => {
+    t.true(others.length > 0)
+    for (const other of others) {
+      t.is(await confirm(name, value, other), 'binding_mismatch')
+      t.is(await confirm(name, value, other, { identity: 'somebody' }), 'binding_mismatch')
+    }
   })
-  test(`${name}: a malformed value is told from a wrong one (RFC 7800 §3.1)`, (t) => {
+  test(`${name}: a malformed value is told from a wrong one (RFC 7800 §3.1)`, async (t) => {
     t.true(malformed.length > 0)
     for (const bad of malformed) {
-      for (const presenter of [present(orders), present(thief), undefined]) {
-        t.is(confirmMalformed(name, bad, presenter), malformedReason, JSON.stringify(bad))
+      for (const shown of [owner, ...others, ...absent]) {
+        const found = await confirmMalformed(name, bad, shown)
+        t.is(found, vector.malformedReason, JSON.stringify(bad))
       }
     }
   })
-  test(`${name}: without a presenter it is refused (RFC 8705 §3)`, (t) => {
-    t.is(confirm(name, value, undefined), 'presenter_missing')
+  test(`${name}: without evidence it is refused as ${vector.absentReason} (RFC 8705 §3, RFC 9449 §4.3)`, async (t) => {
+    t.true(absent.length > 0)
+    for (const shown of absent) t.is(await confirm(name, value, shown), vector.absentReason)
   })
-  test(`${name}: a principal counts only where no certificate is needed (RFC 8705 §3)`, (t) => {
+  test(`${name}: a principal counts only where no certificate is needed (RFC 8705 §3)`, async (t) => {
     const expected = needsCertificate ? 'presenter_missing' : ''
-    t.is(confirm(name, value, present(orders, 'principal')), expected)
+    const shown = { ...owner, presenter: present(orders, 'principal') }
+    t.is(await confirm(name, value, shown), expected)
   })
-  test(`${name}: a renewed certificate of the same key is told apart (RFC 8705 §6.3)`, (t) => {
+  test(`${name}: a renewed certificate of the same key is told apart (RFC 8705 §6.3)`, async (t) => {
     const expected = survivesRenewal ? '' : 'binding_rotated'
-    t.is(confirm(name, value, present(renewed)), expected)
+    t.is(await confirm(name, value, { ...owner, presenter: present(renewed) }), expected)
   })
 }
 
-test('x5t#S256 and jwk: a new key of the same workload is a rotation (RFC 8705 §6.3)', (t) => {
-  t.is(confirm('x5t#S256', text, present(rekeyed)), 'binding_rotated')
-  t.is(confirm('jwk', ordersKey, present(rekeyed)), 'binding_rotated')
-  t.is(confirm('spiffe', undefined, present(rekeyed)), '')
+test('THE LIST: the cheap methods are asked before the one that costs a signature', (t) => {
+  t.deepEqual(methodNames, ['x5t#S256', 'jwk', 'dpop', 'spiffe'])
+  t.deepEqual(
+    methods.map(({ member }) => member),
+    ['x5t#S256', 'jwk', 'jkt', undefined],
+  )
 })
 
-test('x5t#S256 and jwk: a token that does not say whose it is cannot be a rotation', (t) => {
-  const method = methods.filter(({ member }) => member !== undefined)
-  t.is(method.length, 2)
-  for (const { name, confirm: ask } of method) {
-    const token = { identity: undefined } as VerifiedToken
-    t.is(ask(vectors[name].value, token, present(rekeyed))?.refused, 'binding_mismatch')
+test('dpop: needs no presenter (policy.md Who is the presenter, 5)', async (t) => {
+  t.is(await confirm('dpop', client.jkt, { proof: proofOfClient }), '')
+  t.is(await confirm('dpop', client.jkt, { presenter: present(thief), proof: proofOfClient }), '')
+})
+
+test('dpop: the proof is remembered by policy, key and jti, until no check would take it', async (t) => {
+  const proof = headerOf(await client.proof(accessToken, { jti: 'same', iat: now - 7 }))
+  const twin = headerOf(await client.proof(accessToken, { jti: 'same', iat: now, htm: 'POST' }))
+  const other = headerOf(await client.proof(accessToken, { jti: 'other' }))
+  const judge = async (shown: Shown, rules: Partial<BindingRules> = {}) => {
+    const found = await ask('dpop', client.jkt, shown, {}, rules)
+    if (found === undefined || isRefusal(found)) throw new Error(found?.detail)
+    return found
   }
+  const first = await judge({ proof })
+  t.like(first, { issuedAt: now - 7, expiresAt: now - 7 + 60 + 30 })
+  t.is((await judge({ proof: twin })).replayKey, first.replayKey)
+  t.not((await judge({ proof: other })).replayKey, first.replayKey)
+  t.not((await judge({ proof }, { policy: 'gateway' })).replayKey, first.replayKey)
+})
+
+test('x5t#S256 and jwk: a new key of the same workload is a rotation (RFC 8705 §6.3)', async (t) => {
+  const shown = { presenter: present(rekeyed) }
+  t.is(await confirm('x5t#S256', text, shown), 'binding_rotated')
+  t.is(await confirm('jwk', ordersKey, shown), 'binding_rotated')
+  t.is(await confirm('spiffe', undefined, shown), '')
+})
+
+test('x5t#S256 and jwk: a token that does not say whose it is cannot be a rotation', async (t) => {
+  for (const name of ['x5t#S256', 'jwk'] as const) {
+    const shown = { presenter: present(rekeyed) }
+    const found = await confirm(name, vectors[name].value, shown, { identity: undefined })
+    t.is(found, 'binding_mismatch')
+  }
+})
+
+const rotation = { graceSeconds: 600, backdateSeconds: 120 }
+
+interface Renewal {
+  /** Seconds ago. */
+  readonly notBefore: number
+  readonly issuedAt: number
+  readonly identity?: unknown
+  readonly rules?: Partial<BindingRules>
+  readonly evidence?: 'certificate' | 'principal'
+  readonly spiffeId?: string
+}
+
+async function confirmRenewed(renewal: Renewal): Promise<string> {
+  const { spiffeId = ordersId, evidence, identity = ordersId, rules = { rotation } } = renewal
+  const leaf = await authority.issue({
+    spiffeId,
+    notBefore: new Date((now - renewal.notBefore) * 1000),
+  })
+  const parts = { identity, issuedAt: now - renewal.issuedAt }
+  return confirm('x5t#S256', text, { presenter: present(leaf, evidence) }, parts, rules)
+}
+
+test('policy.md Rotation: a certificate that is newer than the token passes within the grace', async (t) => {
+  t.is(await confirmRenewed({ notBefore: 180, issuedAt: 240 }), '')
+  t.is(await confirmRenewed({ notBefore: 180, issuedAt: 240, rules: {} }), 'binding_rotated')
+})
+
+test('policy.md Rotation: less than the grace may have passed since notBefore + backdate', async (t) => {
+  for (const [notBefore, expected] of [
+    [120, ''],
+    [719, ''],
+    [720, 'binding_rotated'],
+    [721, 'binding_rotated'],
+  ] as const) {
+    t.is(await confirmRenewed({ notBefore, issuedAt: 3000 }), expected, `${notBefore} s ago`)
+  }
+})
+
+test('policy.md Rotation: notBefore + backdate is at least iat - clockSkew', async (t) => {
+  for (const [issuedAt, expected] of [
+    [151, ''],
+    [150, ''],
+    [149, 'binding_rotated'],
+    [0, 'binding_rotated'],
+  ] as const) {
+    // notBefore + backdate lies 180 s back, and the skew is 30 s.
+    t.is(await confirmRenewed({ notBefore: 300, issuedAt }), expected, `issued ${issuedAt} s ago`)
+  }
+})
+
+test('policy.md Rotation: the identity of the token is the presenter’s, or there is no grace', async (t) => {
+  const renewal = { notBefore: 180, issuedAt: 240 }
+  t.is(await confirmRenewed({ ...renewal, spiffeId: thief.spiffeId }), 'binding_mismatch')
+  t.is(await confirmRenewed({ ...renewal, identity: thief.spiffeId }), 'binding_mismatch')
+  t.is(await confirmRenewed({ ...renewal, identity: '' }), 'binding_mismatch')
+  t.is(await confirmRenewed({ ...renewal, identity: null }), 'binding_mismatch')
+})
+
+test('policy.md Rotation: needs the certificate, and pardons no malformed thumbprint', async (t) => {
+  const renewal = { notBefore: 180, issuedAt: 240 }
+  t.is(await confirmRenewed({ ...renewal, evidence: 'principal' }), 'presenter_missing')
+  for (const bad of vectors['x5t#S256'].malformed) {
+    const shown = { presenter: present(rekeyed) }
+    t.is(await confirm('x5t#S256', bad, shown, {}, { rotation }), 'binding_malformed')
+  }
+})
+
+test('policy.md Rotation: is about x5t#S256 and about no other method', async (t) => {
+  const leaf = await authority.issue({
+    spiffeId: ordersId,
+    notBefore: new Date((now - 180) * 1000),
+  })
+  const shown = { presenter: present(leaf), proof: proofOfThief }
+  const parts = { issuedAt: now - 240 }
+  t.is(await confirm('x5t#S256', text, shown, parts, { rotation }), '')
+  t.is(await confirm('jwk', ordersKey, shown, parts, { rotation }), 'binding_rotated')
+  t.is(await confirm('dpop', client.jkt, shown, parts, { rotation }), 'binding_mismatch')
 })
 
 for (const [kind, [owner, other]] of keyKinds) {
   test(`jwk: a certificate with a ${kind} key is confirmed by that key alone (RFC 7800 §3.2)`, async (t) => {
     const key = await jwkOf(owner)
-    t.is(confirm('jwk', key, present(owner)), '')
-    t.is(confirm('jwk', key, present(other)), 'binding_rotated')
-    t.is(confirm('jwk', key, present(thief)), 'binding_mismatch')
-    t.is(confirm('jwk', key, present(other), 'somebody'), 'binding_mismatch')
-    t.is(confirm('jwk', await jwkOf(other), present(owner)), 'binding_rotated')
+    t.is(await confirm('jwk', key, { presenter: present(owner) }), '')
+    t.is(await confirm('jwk', key, { presenter: present(other) }), 'binding_rotated')
+    t.is(await confirm('jwk', key, { presenter: present(thief) }), 'binding_mismatch')
+    t.is(
+      await confirm('jwk', key, { presenter: present(other) }, { identity: 'somebody' }),
+      'binding_mismatch',
+    )
+    t.is(await confirm('jwk', await jwkOf(other), { presenter: present(owner) }), 'binding_rotated')
   })
   test(`jwk: what a ${kind} key does not need does not change which key it is (RFC 7638 §3.2)`, async (t) => {
     const key = await jwkOf(owner)
     const labelled = { ...key, kid: 'a', use: 'sig', alg: 'x', key_ops: ['verify'] }
-    t.is(confirm('jwk', labelled, present(owner)), '')
-    t.is(confirm('jwk', { ...key, d: 'AA' }, present(owner)), 'binding_malformed')
+    t.is(await confirm('jwk', labelled, { presenter: present(owner) }), '')
+    t.is(
+      await confirm('jwk', { ...key, d: 'AA' }, { presenter: present(owner) }),
+      'binding_malformed',
+    )
   })
   test(`jwk: every member of a ${kind} key counts (RFC 7638 §3.2)`, async (t) => {
     const key = await jwkOf(owner)
@@ -197,14 +382,18 @@ for (const [kind, [owner, other]] of keyKinds) {
     for (const name of names) {
       const changed = { ...key, [name]: (await jwkOf(other))[name] }
       const { [name]: _gone, ...without } = key
-      t.is(confirm('jwk', without, present(owner)), 'binding_malformed', `without ${name}`)
+      t.is(
+        await confirm('jwk', without, { presenter: present(owner) }),
+        'binding_malformed',
+        `without ${name}`,
+      )
       if (changed[name] !== key[name]) {
-        t.is(confirm('jwk', changed, present(owner)), 'binding_rotated', name)
+        t.is(await confirm('jwk', changed, { presenter: present(owner) }), 'binding_rotated', name)
       }
     }
   })
 }
 
-test('jwk: the key of RFC 8705 App. A is well-formed and nobody’s here (RFC 7800 §3.2)', (t) => {
-  t.is(confirm('jwk', rfc8705.jwk, present(thief)), 'binding_mismatch')
+test('jwk: the key of RFC 8705 App. A is well-formed and nobody’s here (RFC 7800 §3.2)', async (t) => {
+  t.is(await confirm('jwk', rfc8705.jwk, { presenter: present(thief) }), 'binding_mismatch')
 })

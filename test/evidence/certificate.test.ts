@@ -66,6 +66,7 @@ test('RFC 8705 §3.1: facts are ID, thumbprint of the DER, validity in seconds a
     spiffeId: ordersId as CertificateFacts['spiffeId'],
     trustDomain: 'mesh.example',
     x5tS256: x5tS256Of(made.der),
+    der: made.der,
     notBefore: notBefore.getTime() / 1000,
     notAfter: notAfter.getTime() / 1000,
     publicJwk: { kty, crv, x, y } as JsonWebKey,

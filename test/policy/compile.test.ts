@@ -5,9 +5,9 @@ import {
   compilePolicy,
   type IssuerPlan,
   isUnprotected,
-  type Requirement,
 } from '../../src/policy/compile.ts'
 import { parsePolicy } from '../../src/policy/parse.ts'
+import type { Requirement } from '../../src/policy/requirement.ts'
 
 const corp = { issuer: 'https://idp.example', audiences: ['a', 'b'], keys: { file: 'k' } }
 
@@ -20,10 +20,12 @@ function textOf(spec: object): string {
   })
 }
 
-function compiled(text: string): CompiledPolicy<IssuerPlan> {
+type Bundles = ReadonlyMap<string, string>
+
+function compiled(text: string): CompiledPolicy<IssuerPlan, Bundles> {
   const parsed = parsePolicy(text)
   if (!parsed.ok) throw new Error(parsed.problems.map(({ message }) => message).join('\n'))
-  return compilePolicy(parsed.policy, text, { issuer: (plan) => plan, trust: () => undefined })
+  return compilePolicy(parsed.policy, text, { issuer: (plan) => plan, trust: (files) => files })
 }
 
 const least = { issuers: ['corp'], bindings: ['jwk'] }
@@ -48,8 +50,16 @@ test('policy.md Defaults: what is not written is the default', (t) => {
     [route?.hosts, route?.methods, route?.paths, route?.context],
     [undefined, undefined, undefined, []],
   )
-  const { callers, scopes, claims, rules } = requirementOf({})
-  t.deepEqual([callers, scopes, claims], [undefined, [], []])
+  t.deepEqual([...policy.peer.forwarders], [])
+  t.deepEqual([policy.peer.maxForwards, policy.peer.trust], [1, undefined])
+  const { callers, scopes, claims, rules, schemes, bindingRules } = requirementOf({})
+  t.deepEqual([callers, scopes, claims, schemes], [undefined, [], [], ['Bearer']])
+  t.deepEqual(bindingRules, {
+    policy: 'shop',
+    clockSkewSeconds: 30,
+    rotation: undefined,
+    dpop: undefined,
+  })
   t.is(rules.clockSkewSeconds, 30)
   t.is(rules.maxAgeSeconds, Number.POSITIVE_INFINITY)
   t.is(rules.perIssuer.get('corp')?.maxLifetimeSeconds, 24 * 3600)
@@ -93,9 +103,12 @@ test('policy.md: a route takes the issuers that it names and no others, each mad
   })
   const parsed = parsePolicy(text)
   if (!parsed.ok) return t.fail(parsed.problems.map(({ message }) => message).join())
-  const policy = compilePolicy(parsed.policy, text, ({ name }) => {
-    made.push(name)
-    return name
+  const policy = compilePolicy(parsed.policy, text, {
+    issuer({ name }) {
+      made.push(name)
+      return name
+    },
+    trust: () => t.fail('the policy has no bundles'),
   })
   t.deepEqual(made, ['corp', 'other'])
   const issuersOf = policy.routes.map(({ require }) => isUnprotected(require) || require.issuers)
@@ -176,6 +189,104 @@ test('policy.md Defaults: the revision covers the policy’s text, to the last b
   const others = [`${text}\n`, `${text} `, `# x\n${text}`, text.replace('"shop"', '"shoq"')]
   const revisions = new Set([text, ...others].map((other) => compiled(other).revision))
   t.is(revisions.size, others.length + 1)
+})
+
+const dpop = { origins: ['https://a.example', 'https://b.example:8443'] }
+const rulesOf = (require: object, spec: object = {}) => requirementOf(require, spec).bindingRules
+
+test('policy.md dpop: what is not written is the default', (t) => {
+  t.deepEqual(rulesOf({}, { dpop }).dpop, {
+    origins: new Set(dpop.origins),
+    maxAgeSeconds: 60,
+    nonce: 'disabled',
+    algorithms: ['ES256', 'EdDSA', 'Ed25519'],
+  })
+})
+
+test('policy.md dpop: what is written replaces the default', (t) => {
+  const written = { ...dpop, maxAge: '10s', nonce: 'required', algorithms: ['PS256'] }
+  t.like(rulesOf({}, { dpop: written, clockSkew: '5s' }), {
+    clockSkewSeconds: 5,
+    dpop: { maxAgeSeconds: 10, nonce: 'required', algorithms: ['PS256'] },
+  })
+})
+
+test('policy.md dpop: the section is in force for every route, for a jkt is confirmed listed or not', (t) => {
+  t.truthy(rulesOf({ bindings: ['jwk'] }, { dpop }).dpop)
+  t.is(rulesOf({ bindings: ['jwk'] }).dpop, undefined)
+})
+
+test('policy.md dpop: a route narrows the origins, which have one spelling', (t) => {
+  const narrowed = { dpop: { origins: ['HTTPS://A.example:443/'] } }
+  t.deepEqual(rulesOf(narrowed, { dpop }).dpop?.origins, new Set(['https://a.example']))
+  const spelled = { origins: ['https://A.EXAMPLE:443', 'https://b.example:8443/'] }
+  t.deepEqual(rulesOf({}, { dpop: spelled }).dpop?.origins, new Set(dpop.origins))
+})
+
+test('contract §5 Challenges: DPoP where the route takes only dpop, Bearer where not, else both', (t) => {
+  const schemesOf = (...bindings: string[]) => {
+    const issuers = { corp: { ...corp, identity: { claim: 'sub' } } }
+    return requirementOf({ bindings, dpop: { origins: ['https://a.example'] } }, { dpop, issuers })
+      .schemes
+  }
+  t.deepEqual(schemesOf('dpop'), ['DPoP'])
+  t.deepEqual(schemesOf('jwk'), ['Bearer'])
+  t.deepEqual(schemesOf('x5t#S256', 'jwk', 'spiffe'), ['Bearer'])
+  for (const other of ['x5t#S256', 'jwk', 'spiffe']) {
+    t.deepEqual(schemesOf('dpop', other), ['Bearer', 'DPoP'])
+    t.deepEqual(schemesOf(other, 'dpop'), ['Bearer', 'DPoP'])
+  }
+})
+
+test('policy.md Rotation: the grace as written, the backdate 2m unless written', (t) => {
+  const issuers = { corp: { ...corp, identity: { claim: 'sub' } } }
+  const rotationOf = (rotation: object) =>
+    rulesOf({ bindings: ['x5t#S256'], rotation }, { issuers }).rotation
+  t.deepEqual(rotationOf({ grace: '10m' }), { graceSeconds: 600, backdateSeconds: 120 })
+  t.deepEqual(rotationOf({ grace: '1h', backdate: '0s' }), {
+    graceSeconds: 3600,
+    backdateSeconds: 0,
+  })
+})
+
+test('policy.md peer: forwarders by SPIFFE ID, with whether they present for themselves', (t) => {
+  const id = 'spiffe://mesh.example/ns/istio-system/sa'
+  const forwarders = [`${id}/a`, { id: `${id}/b` }, { id: `${id}/c`, presents: true }]
+  const more = [{ id: `${id}/d`, presents: false }]
+  const peer = { evidence: ['xfcc'], maxForwards: 3, forwarders: [...forwarders, ...more] }
+  const { peer: made } = compiled(textOf({ peer, routes: [routeWith({})] }))
+  t.deepEqual(
+    [...made.forwarders].map(([name, { presents }]) => [name.slice(-1), presents]),
+    [
+      ['a', false],
+      ['b', false],
+      ['c', true],
+      ['d', false],
+    ],
+  )
+  t.deepEqual([made.maxForwards, made.evidence], [3, ['xfcc']])
+})
+
+test('policy.md peer: trust bundles by trust domain are handed to whoever reads files', (t) => {
+  const trustDomains = ['mesh.example', 'b.example']
+  const trustBundles = { 'mesh.example': { file: 'a.pem' }, 'b.example': { file: 'b.pem' } }
+  const spec = { trustDomains, peer: { trustBundles }, routes: [routeWith({})] }
+  t.deepEqual(
+    compiled(textOf(spec)).peer.trust,
+    new Map([
+      ['mesh.example', 'a.pem'],
+      ['b.example', 'b.pem'],
+    ]),
+  )
+})
+
+test('compile.ts: what a route asks of bindings is frozen', (t) => {
+  const { bindingRules, schemes } = requirementOf({}, { dpop })
+  const parts = { bindingRules, schemes, dpop: bindingRules.dpop }
+  const lists = { algorithms: bindingRules.dpop?.algorithms }
+  for (const [name, part] of Object.entries({ ...parts, ...lists })) {
+    t.true(typeof part === 'object' && Object.isFrozen(part), name)
+  }
 })
 
 test('policy.md: durations are whole seconds, minutes and hours', (t) => {

@@ -111,7 +111,7 @@ test('policy.md The policy language: a route that is called hidden takes no requ
           ...parts,
           id: '',
           authorization: { kind: 'absent' },
-    dpop: { kind: 'absent' },
+          dpop: { kind: 'absent' },
           traceparent: '',
           reservedHeaders: [],
           peer: { certificate: '', principal: '', destination: '', xfcc: { kind: 'absent' } },

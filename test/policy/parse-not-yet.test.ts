@@ -50,19 +50,13 @@ const parts: readonly (readonly [edit: readonly [string, string], at: string, wh
   [route('mode: audit'), 'mode', 'mode audit'],
   [route('mode: disabled'), 'mode', 'mode disabled'],
   [spec('revocation: { denylist: { file: revoked.yaml } }'), 'revocation', '`revocation`'],
-  [spec('dpop: { origins: [https://a.example] }'), 'dpop', '`dpop`'],
   [
     spec(`wimse: { audiences: [a], trustAnchors: { mesh.example: { keys: ${file} } } }`),
     'wimse',
     '`wimse`',
   ],
-  [spec('peer: { forwarders: [spiffe://mesh.example/ns/gw] }'), 'forwarders', '`forwarders`'],
-  [spec('peer: { maxForwards: 2 }'), 'maxForwards', '`maxForwards`'],
-  [spec(`peer: { trustBundles: { mesh.example: ${file} } }`), 'trustBundles', '`trustBundles`'],
   [requires('unbound: allow'), 'unbound', '`unbound`'],
-  [requires('rotation: { grace: 10m }'), 'rotation', '`rotation`'],
   [requires('delegation: { maxDepth: 2 }'), 'delegation', '`delegation`'],
-  [requires('dpop: { origins: [https://a.example] }'), 'dpop', '`dpop`'],
   [
     [
       '      keys: { file: jwks.json }\n',
@@ -88,10 +82,8 @@ for (const [[from, to], at, what] of parts) {
 }
 
 const listed: readonly (readonly [edit: readonly [string, string], at: string, what: string])[] = [
-  [bindings('jwk, dpop'), 'dpop', 'binding dpop'],
   [bindings('jwk, wimse'), 'wimse', 'binding wimse'],
-  [spec('peer: { evidence: [certificate, xfcc] }'), 'xfcc', 'evidence xfcc'],
-  [spec('peer: { evidence: [certificate, waypoint] }'), 'waypoint', 'evidence waypoint'],
+  [bindings('wimse'), 'wimse', 'binding wimse'],
 ]
 for (const [[from, to], at, what] of listed) {
   test(`policy.md: refused by name in this version, never ignored: ${to.trim()}`, (t) => {
@@ -111,8 +103,40 @@ test('policy.md: an item of a list that is not in this version is shown where it
   }
 })
 
+const gateway = 'spiffe://mesh.example/ns/istio-system/sa/gateway'
+const dpopSection = 'dpop: { origins: [https://a.example], maxAge: 30s, nonce: required }'
+
 test('policy.md: what this version has is not refused', (t) => {
-  const edits = [spec('mode: enforce'), route('mode: enforce'), bindings('"x5t#S256", jwk')]
-  for (const [from, to] of [...edits, spec('peer: { evidence: [certificate, principal] }')])
-    t.deepEqual(problemsOf(edited(from, to)), [], to)
+  const edits = [
+    spec('mode: enforce'),
+    route('mode: enforce'),
+    bindings('"x5t#S256", jwk'),
+    spec('peer: { evidence: [certificate, principal] }'),
+    spec('peer: { evidence: [certificate, xfcc] }'),
+    spec(`peer: { evidence: [xfcc], forwarders: [${gateway}], maxForwards: 2 }`),
+    spec(`peer: { evidence: [xfcc], forwarders: [{ id: ${gateway}, presents: true }] }`),
+    spec(`peer: { trustBundles: { mesh.example: ${file} } }`),
+    spec(dpopSection),
+  ]
+  for (const [from, to] of edits) t.deepEqual(problemsOf(edited(from, to)), [], to)
+})
+
+test('policy.md: waypoint, dpop on a route and rotation are in this version, together with what they need', (t) => {
+  const withSpec = (line: string) => edited(...spec(line))
+  const more = (text: string, ...[from, to]: readonly [string, string]) => edit(text, from, to)
+  const identity = 'keys: { file: jwks.json }\n      identity: { claim: sub }'
+  const texts = [
+    more(withSpec(dpopSection), ...bindings('dpop')),
+    more(withSpec(dpopSection), ...requires('dpop: { origins: [https://a.example] }')),
+    more(
+      more(withSpec('peer: { evidence: [waypoint] }'), 'keys: { file: jwks.json }', identity),
+      ...bindings('spiffe'),
+    ),
+    more(
+      edited('keys: { file: jwks.json }', identity),
+      'bindings: [jwk]',
+      'bindings: ["x5t#S256"], rotation: { grace: 10m, backdate: 1m }',
+    ),
+  ]
+  for (const text of texts) t.deepEqual(problemsOf(text), [], text)
 })

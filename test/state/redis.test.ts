@@ -33,13 +33,15 @@ function replica(t: ExecutionContext, url: string, options: Partial<SharedStateO
     []
   const state = createSharedState({
     url,
+    clock: () => now,
     timeoutMs: 2000,
     ...options,
     onChange: (change, problem) => changes.push({ state: change, problem }),
   })
   t.teardown(() => state.close())
   return {
-    ...state,
+    state,
+    nonceKey: state.nonceKey,
     changes,
     spend: async (key: string, seconds = 60): Promise<Spending> =>
       state.replay.spend(key, now + seconds, now),
@@ -88,7 +90,7 @@ redisTest('what one replica spent is spent at the other', async (t) => {
   t.is(await other.spend('a'), 'spent')
   t.is(await other.spend('b'), 'fresh')
   t.is(await one.spend('b'), 'spent')
-  t.is(one.replay.remembersSince, undefined)
+  t.is(one.state.replay.remembersSince, now)
 })
 
 redisTest(
@@ -437,6 +439,26 @@ async function addressOf(t: ExecutionContext, listener: ReturnType<typeof create
   return `redis://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`
 }
 
+test.serial(
+  'every replica learns since when the server remembers, and a server without its data begins anew',
+  async (t) => {
+    const redis = await server(t)
+    let time = now
+    const first = await connectedReplica(t, redis.url, { clock: () => time })
+    t.is(first.state.replay.remembersSince, now)
+    time += 100
+    const second = await connectedReplica(t, redis.url, { clock: () => time })
+    t.is(second.state.replay.remembersSince, now)
+    await redis.kill()
+    await first.reached('lost')
+    await redis.restart()
+    await first.reached('connected')
+    await second.reached('connected')
+    t.is(first.state.replay.remembersSince, now + 100)
+    t.is(second.state.replay.remembersSince, now + 100)
+  },
+)
+
 test('what is no Redis URL is refused without being cited', (t) => {
   for (const url of [
     '',
@@ -447,7 +469,11 @@ test('what is no Redis URL is refused without being cited', (t) => {
     'redis://u:secret@h:99999',
     'unix:///secret',
   ]) {
-    const error = t.throws(() => createSharedState({ url, onChange: () => {} }), undefined, url)
+    const error = t.throws(
+      () => createSharedState({ url, clock: () => now, onChange: () => {} }),
+      undefined,
+      url,
+    )
     t.false(JSON.stringify([error?.message, error?.cause, error?.stack]).includes('secret@'), url)
   }
 })
@@ -455,6 +481,7 @@ test('what is no Redis URL is refused without being cited', (t) => {
 test.serial('a listener that throws ends nothing', async (t) => {
   const state = createSharedState({
     url: 'redis://127.0.0.1:1',
+    clock: () => now,
     onChange: () => {
       throw new Error('a bug')
     },
@@ -475,6 +502,7 @@ async function runAndClose(t: ExecutionContext, url: string, wait: string): Prom
     const connection = new Promise((resolve) => { connected = resolve })
     const state = createSharedState({
       url: ${JSON.stringify(url)},
+      clock: () => 0,
       onChange: (change) => change === 'connected' && connected(),
     })
     ${wait}
