@@ -1,0 +1,157 @@
+/** The demo's mesh: a CA, workloads, a token issuer, a backend, meshbind, and two real Envoys, a gateway and a sidecar. */
+
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createDpopClient, type DpopClient } from '../test/support/dpop.ts'
+import { findEnvoy, startEnvoy } from '../test/support/envoy.ts'
+import {
+  createTestIssuer,
+  type JsonServer,
+  serveJson,
+  type TestIssuer,
+} from '../test/support/issuer.ts'
+import { envoyConfig, startBackend } from '../test/support/mesh.ts'
+import { type RunningMeshbind, startMeshbind } from '../test/support/meshbind.ts'
+import { type Authority, createAuthority, type Leaf } from '../test/support/pki.ts'
+
+export interface Stage {
+  readonly directory: string
+  readonly authority: Authority
+  readonly orders: Leaf
+  /** Other certificates of the same workload: one as old as the first, one issued half a minute ago. */
+  readonly ordersRenewed: Leaf
+  readonly ordersRenewedNow: Leaf
+  readonly blog: Leaf
+  readonly reports: Leaf
+  readonly gatewayLeaf: Leaf
+  /** A client that has a key and no certificate. */
+  readonly phone: DpopClient
+  readonly issuer: TestIssuer
+  readonly issuerServer: JsonServer
+  readonly backend: JsonServer
+  readonly meshbind: RunningMeshbind
+  /** Of the sidecar in front of the backend, and of the gateway in front of the sidecar. */
+  readonly port: number
+  readonly gatewayPort: number
+}
+
+export const orders = 'spiffe://mesh.example/ns/shop/sa/orders'
+export const reports = 'spiffe://mesh.example/ns/reports/sa/nightly'
+export const gatewayId = 'spiffe://mesh.example/ns/edge/sa/gateway'
+
+/** Everything that was started, ended in reverse order whatever happens. */
+const cleanups: (() => unknown)[] = []
+let cleaned: Promise<void> | undefined
+
+/** Ends what was started, in reverse, once. */
+export function cleanUp(): Promise<void> {
+  cleaned ??= (async () => {
+    for (const cleanup of cleanups.reverse()) await cleanup()
+  })()
+  return cleaned
+}
+
+export async function setStage(progress: (message: string) => void): Promise<Stage> {
+  const binary = await findEnvoy(progress)
+  const directory = await mkdtemp(join(tmpdir(), 'meshbind-demo-'))
+  cleanups.push(() => rm(directory, { recursive: true, force: true }))
+
+  progress('making a mesh CA and workload certificates')
+  const authority = await createAuthority()
+  const leaf = (spiffeId: string, notBefore?: Date) =>
+    authority.issue({ spiffeId, ...(notBefore && { notBefore }) })
+  const serverLeaf = (spiffeId: string) =>
+    authority.issue({
+      names: [
+        { type: 'url', value: spiffeId },
+        { type: 'dns', value: 'localhost' },
+      ],
+    })
+
+  progress('starting a token issuer, a backend, meshbind, and two Envoys: a gateway and a sidecar')
+  const issuerServer = await startIssuer()
+  const issuer = issuerServer.issuer
+  const backend = await startBackend()
+  cleanups.push(() => backend.close())
+  const policyFile = join(directory, 'policy.yaml')
+  const template = await readFile(new URL('./policy.yaml', import.meta.url), 'utf8')
+  await writeFile(policyFile, template.replaceAll('{{issuer}}', issuer.issuer))
+  const socket = join(directory, 'meshbind.sock')
+  const meshbind = await startMeshbind([
+    '--policy',
+    policyFile,
+    '--listen',
+    `unix:${socket}`,
+    '--admin',
+    'off',
+  ])
+  cleanups.push(() => meshbind.stop())
+  const { port: backendPort } = backend.server.address() as AddressInfo
+  const sidecar = await startEnvoy(
+    binary,
+    envoyConfig({
+      authority,
+      certificate: await serverLeaf('spiffe://mesh.example/ns/shop/sa/payments'),
+      backendPort,
+      listeners: {
+        payments: {
+          authz: socket,
+          requireClientCertificate: false,
+          xfcc: { mode: 'APPEND_FORWARD', details: { uri: true } },
+        },
+      },
+    }),
+    join(directory, 'sidecar'),
+  )
+  cleanups.push(() => sidecar.stop())
+  const port = sidecar.portOf('payments')
+  const gatewayLeaf = await serverLeaf(gatewayId)
+  const gateway = await startEnvoy(
+    binary,
+    envoyConfig({
+      authority,
+      certificate: gatewayLeaf,
+      backendPort,
+      listeners: {
+        edge: {
+          requireClientCertificate: false,
+          forwardTo: { port, as: gatewayLeaf },
+          xfcc: { mode: 'SANITIZE_SET', details: { uri: true } },
+        },
+      },
+    }),
+    join(directory, 'gateway'),
+  )
+  cleanups.push(() => gateway.stop())
+  return {
+    directory,
+    authority,
+    orders: await leaf(orders),
+    ordersRenewed: await leaf(orders),
+    ordersRenewedNow: await leaf(orders, new Date(Date.now() - 30_000)),
+    blog: await leaf('spiffe://mesh.example/ns/web/sa/blog'),
+    reports: await leaf(reports),
+    gatewayLeaf,
+    phone: await createDpopClient(),
+    issuer,
+    issuerServer: issuerServer.server,
+    backend,
+    meshbind,
+    port,
+    gatewayPort: gateway.portOf('edge'),
+  }
+}
+
+async function startIssuer(): Promise<{ issuer: TestIssuer; server: JsonServer }> {
+  let issuer: TestIssuer | undefined
+  const server = await serveJson((path) =>
+    path === '/jwks'
+      ? issuer?.jwks
+      : { issuer: issuer?.issuer, jwks_uri: `${issuer?.issuer}/jwks` },
+  )
+  cleanups.push(() => server.close())
+  issuer = await createTestIssuer(server.url)
+  return { issuer, server }
+}

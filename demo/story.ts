@@ -1,0 +1,226 @@
+/** The demo's story: who calls, what is sent, and what must come of it. */
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Answer, call } from '../test/support/mesh.ts'
+import type { Leaf } from '../test/support/pki.ts'
+import { xfccElement } from '../test/support/xfcc.ts'
+import { gatewayId, orders, reports, type Stage } from './stage.ts'
+
+export interface Row {
+  readonly who: string
+  readonly what: string
+  readonly status: number
+  /** '' for an allow, and for a refusal by Envoy itself. */
+  readonly reason: string
+  readonly send: () => Promise<Answer>
+}
+
+export interface Chapter {
+  readonly title: string
+  readonly rows: readonly Row[]
+}
+
+export async function tellStory(stage: Stage): Promise<readonly Chapter[]> {
+  return [
+    { title: 'A token bound to a certificate (RFC 8705)', rows: await certificateRows(stage) },
+    { title: 'Through a gateway (XFCC, forwarders)', rows: await gatewayRows(stage) },
+    { title: 'Without a certificate (DPoP, RFC 9449)', rows: await proofRows(stage) },
+    { title: 'When meshbind is gone', rows: await lastRows(stage) },
+  ]
+}
+
+const row = (
+  who: string,
+  what: string,
+  status: number,
+  reason: string,
+  send: Row['send'],
+): Row => ({ who, what, status, reason, send })
+
+interface Sent {
+  readonly token?: string
+  readonly scheme?: string
+  readonly path?: string
+  readonly headers?: { readonly [name: string]: string }
+  readonly through?: 'gateway'
+}
+
+/** A call as a workload, or as a client without certificate. */
+function post(stage: Stage, as: Leaf | undefined, sent: Sent = {}): Promise<Answer> {
+  const { token, scheme = 'Bearer', path = '/v1/payments', headers, through } = sent
+  return call({
+    port: through === 'gateway' ? stage.gatewayPort : stage.port,
+    authority: stage.authority,
+    as,
+    path,
+    headers: { ...(token && { authorization: `${scheme} ${token}` }), ...headers },
+  })
+}
+
+function boundTo({ issuer }: Stage, leaf: Leaf, claims: object = {}): Promise<string> {
+  const cnf = { 'x5t#S256': leaf.x5tS256 }
+  return issuer.sign({ sub: orders, scope: 'payments.write', cnf, ...claims })
+}
+
+async function certificateRows(stage: Stage): Promise<Row[]> {
+  const { orders: owner, ordersRenewed, ordersRenewedNow, blog, reports: nightly } = stage
+  const now = Math.floor(Date.now() / 1000)
+  const token = await boundTo(stage, owner)
+  const unbound = await boundTo(stage, owner, { cnf: undefined })
+  const expired = await boundTo(stage, owner, { iat: now - 900, exp: now - 600 })
+  const elsewhere = await boundTo(stage, owner, { aud: 'https://search.mesh.example' })
+  const reading = await boundTo(stage, owner, { scope: 'payments.read' })
+  const others = await boundTo(stage, nightly, { sub: reports })
+  const send = (as: Leaf, sent: Sent) => () => post(stage, as, sent)
+  const owned = (bearer: string) => send(owner, { token: bearer })
+  const hidden = '/healthz/../v1/payments'
+  return [
+    row('orders', 'calls with its own token', 200, '', owned(token)),
+    row(
+      'blog',
+      'calls with the token it stole from orders',
+      401,
+      'binding_mismatch',
+      send(blog, { token }),
+    ),
+    row('orders', 'sends no token', 401, 'credential_missing', send(owner, {})),
+    row(
+      'orders',
+      'sends a plain bearer token, bound to nothing',
+      401,
+      'binding_missing',
+      owned(unbound),
+    ),
+    row('orders', 'sends an expired token', 401, 'token_expired', owned(expired)),
+    row('orders', 'sends a token for another service', 401, 'audience_mismatch', owned(elsewhere)),
+    row(
+      'orders',
+      'sends a token that somebody altered',
+      401,
+      'token_signature_invalid',
+      owned(alter(token)),
+    ),
+    row('blog', 'asks for the public health page', 200, '', send(blog, { path: '/healthz' })),
+    row('orders', 'lacks the scope payments.write', 403, 'scope_insufficient', owned(reading)),
+    row(
+      'reports',
+      'calls with its own token, and is no listed caller',
+      403,
+      'caller_refused',
+      send(nightly, { token: others }),
+    ),
+    row(
+      'orders',
+      'has a new certificate and the old token',
+      401,
+      'binding_rotated',
+      send(ordersRenewed, { token }),
+    ),
+    row(
+      'orders',
+      'the same, just renewed, where a grace is granted',
+      200,
+      '',
+      send(ordersRenewedNow, { token, path: '/v1/refunds' }),
+    ),
+    row(
+      'blog',
+      `hides the path: ${hidden}`,
+      403,
+      'path_not_canonical',
+      send(blog, { token, path: hidden }),
+    ),
+  ]
+}
+
+async function gatewayRows(stage: Stage): Promise<Row[]> {
+  const { orders: owner, blog, gatewayLeaf } = stage
+  const token = await boundTo(stage, owner)
+  const gatewaysOwn = await boundTo(stage, gatewayLeaf, { sub: gatewayId })
+  const forged = { 'x-forwarded-client-cert': xfccElement(owner, { by: gatewayId }) }
+  const edge = (as: Leaf | undefined, bearer: string) => () =>
+    post(stage, as, { token: bearer, through: 'gateway' })
+  return [
+    row('orders', 'calls through the gateway with its own token', 200, '', edge(owner, token)),
+    row(
+      'blog',
+      'the same, with the token it stole from orders',
+      401,
+      'binding_mismatch',
+      edge(blog, token),
+    ),
+    row('blog', 'forges the gateway’s XFCC header itself', 401, 'binding_mismatch', () =>
+      post(stage, blog, { token, headers: forged }),
+    ),
+    row(
+      'nobody',
+      'has no certificate and a token of the gateway’s',
+      401,
+      'forward_broken',
+      edge(undefined, gatewaysOwn),
+    ),
+  ]
+}
+
+async function proofRows(stage: Stage): Promise<Row[]> {
+  const { phone, issuer } = stage
+  const token = await issuer.sign({ sub: 'phone-4711', cnf: { jkt: phone.jkt } })
+  const path = '/v1/receipts'
+  const target = `https://payments.example${path}`
+  // In memory, proofs of the second in which meshbind started count as spent.
+  await sleep(1000)
+  const used = await phone.proof(token, { htu: target })
+  const misdirected = await phone.proof(token, { htu: 'https://evil.example/v1/receipts' })
+  const send =
+    (proof: string, sent: Sent = {}) =>
+    () =>
+      post(stage, undefined, { token, scheme: 'DPoP', path, headers: { dpop: proof }, ...sent })
+  return [
+    row('phone', 'calls with a proof of its key', 200, '', send(used)),
+    row('thief', 'sends token and proof once more', 401, 'proof_replayed', send(used)),
+    row(
+      'thief',
+      'sends the token as Bearer',
+      401,
+      'scheme_mismatch',
+      send(used, { scheme: 'Bearer' }),
+    ),
+    row(
+      'thief',
+      'sends the token without a proof',
+      401,
+      'proof_missing',
+      send(used, { headers: {} }),
+    ),
+    row(
+      'thief',
+      'sends a proof that was made for another host',
+      401,
+      'proof_invalid',
+      send(misdirected),
+    ),
+    row('phone', 'calls through the gateway with a new proof', 200, '', async () =>
+      send(await phone.proof(token, { htu: target }), { through: 'gateway' })(),
+    ),
+  ]
+}
+
+async function lastRows(stage: Stage): Promise<Row[]> {
+  const token = await boundTo(stage, stage.orders)
+  return [
+    row('orders', 'calls while meshbind is stopped: Envoy refuses', 403, '', async () => {
+      await stage.meshbind.stop()
+      return post(stage, stage.orders, { token })
+    }),
+  ]
+}
+
+/** Another payload under the old signature. */
+function alter(token: string): string {
+  const [header, payload, signature] = token.split('.')
+  const claims = JSON.parse(Buffer.from(payload ?? '', 'base64url').toString('utf8'))
+  const altered = Buffer.from(
+    JSON.stringify({ ...claims, scope: 'payments.write payments.admin' }),
+  ).toString('base64url')
+  return `${header}.${altered}.${signature}`
+}
