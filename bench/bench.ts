@@ -4,111 +4,18 @@
  */
 
 import { type ChildProcess, fork } from 'node:child_process'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { cpus, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import { decodeCheckResponse, encodeCheckRequest } from '../test/support/check-request.ts'
-import { createTestIssuer, serveJson } from '../test/support/issuer.ts'
+import { compactVerify } from 'jose'
 import { startMeshbind } from '../test/support/meshbind.ts'
-import { createAuthority, type Leaf } from '../test/support/pki.ts'
-import { runLoad } from './http2-load.ts'
+import { certificates, createMaterial, type Material, tokens } from './material.ts'
+import { measure, type Sample, type Subject } from './measure.ts'
 
 const repetitions = Number(process.env['BENCH_REPETITIONS'] ?? 5)
-const certificates = 100
-const tokens = 1000
-const warmMessages = 8192
 const warmCount = 30_000
-const coldCount = 4_000
-const path = '/envoy.service.auth.v3.Authorization/Check'
-
-interface Subject {
-  readonly name: string
-  readonly port: number
-  readonly pid: number
-}
-
-interface Sample {
-  readonly perSecond: number
-  /** Server CPU per check, microseconds; NaN where the system does not tell. */
-  readonly cpuMicroseconds: number
-  readonly p50: number
-  readonly p99: number
-}
+const coldCount = 4000
 
 const say = (text: string) => process.stderr.write(`… ${text}\n`)
-
-/** One answer in so many is decoded in full: a figure for refusals would mean nothing. */
-const verifyEvery = 64
-
-async function measure(
-  subject: Subject,
-  messages: readonly Buffer[],
-  count: number,
-  concurrency: number,
-): Promise<Sample> {
-  let refused = 0
-  let answers = 0
-  const cpuBefore = await cpuSeconds(subject.pid)
-  const result = await runLoad({
-    port: subject.port,
-    path,
-    messages,
-    count,
-    concurrency,
-    onMessage: (payload) => {
-      if (answers++ % verifyEvery !== 0) return
-      if (decodeCheckResponse(payload.subarray(5)).status?.code !== 0) refused++
-    },
-  })
-  if (refused > 0)
-    throw new Error(
-      `${subject.name} refused ${refused} of the ${Math.ceil(count / verifyEvery)} checks looked at`,
-    )
-  const cpu = (await cpuSeconds(subject.pid)) - cpuBefore
-  return {
-    perSecond: result.perSecond,
-    cpuMicroseconds: (cpu / count) * 1e6,
-    p50: result.p50,
-    p99: result.p99,
-  }
-}
-
-const clockTicksPerSecond = 100
-
-async function cpuSeconds(pid: number): Promise<number> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return (Number(fields[11]) + Number(fields[12])) / clockTicksPerSecond
-}
-
-function policyText(jwksUrl: string): string {
-  return `
-apiVersion: meshbind/v1alpha1
-kind: BindingPolicy
-metadata: { name: bench }
-spec:
-  trustDomains: [mesh.example]
-  issuers:
-    corp:
-      issuer: https://idp.example
-      audiences: [https://payments.mesh.example]
-      keys: { url: ${jwksUrl} }
-      maxLifetime: 1h
-      identity: { claim: sub }
-  routes:
-    - name: health
-      match: { paths: [/healthz] }
-      require: none
-    - name: payments-write
-      match: { methods: [POST], paths: [/v1/payments, /v1/payments/*] }
-      require:
-        issuers: [corp]
-        bindings: [x5t#S256]
-        callers: [spiffe://mesh.example/ns/shop/*]
-        scopes: [payments.write]
-`
-}
 
 async function startFloor(): Promise<{ child: ChildProcess; subject: Subject }> {
   const child = fork(fileURLToPath(new URL('./floor.ts', import.meta.url)))
@@ -126,145 +33,131 @@ function spread(values: readonly number[], digits = 2): string {
   return `${median(values).toFixed(digits)} (${Math.min(...values).toFixed(digits)}–${Math.max(...values).toFixed(digits)})`
 }
 
+/** The machine's plain ES256 rate: jose alone, 32 verifications at once, CPU counted as it is for the servers. */
+async function verifyPlainly({ proofKey }: Material, proofs: readonly string[]): Promise<Sample> {
+  let next = 0
+  const cpuBefore = process.cpuUsage()
+  const startedAt = performance.now()
+  const work = async () => {
+    for (let proof = proofs[next++]; proof !== undefined; proof = proofs[next++])
+      await compactVerify(proof, proofKey, { algorithms: ['ES256'] })
+  }
+  await Promise.all(Array.from({ length: 32 }, work))
+  const { user, system } = process.cpuUsage(cpuBefore)
+  const seconds = (performance.now() - startedAt) / 1000
+  return {
+    perSecond: proofs.length / seconds,
+    cpuMicroseconds: (user + system) / proofs.length,
+    p50: Number.NaN,
+    p99: Number.NaN,
+  }
+}
+
 const cleanups: (() => unknown)[] = []
 
-async function main(): Promise<void> {
-  const directory = await mkdtemp(join(tmpdir(), 'meshbind-bench-'))
-  cleanups.push(() => rm(directory, { recursive: true, force: true }))
-  const issuer = await createTestIssuer()
-  const jwks = await serveJson(() => issuer.jwks)
-  cleanups.push(() => jwks.close())
-  const policy = join(directory, 'policy.yaml')
-  await writeFile(policy, policyText(`${jwks.url}/jwks`))
+interface Samples {
+  readonly floor: Sample[]
+  readonly warm: Sample[]
+  readonly hops: Sample[]
+  readonly cold: Sample[]
+  readonly proofs: Sample[]
+  readonly jose: Sample[]
+  readonly floorAlone: Sample[]
+  readonly warmAlone: Sample[]
+}
 
-  say(`making ${certificates} certificates and ${tokens + repetitions * coldCount} tokens`)
-  const authority = await createAuthority()
-  const leaves: Leaf[] = []
-  for (let i = 0; i < certificates; i++)
-    leaves.push(await authority.issue({ spiffeId: `spiffe://mesh.example/ns/shop/sa/w${i}` }))
-  let serial = 0
-  const message = (leaf: Leaf, token: string) => {
-    const id = String(serial++)
-    const principal = `spiffe://mesh.example/ns/shop/sa/w${leaves.indexOf(leaf)}`
-    return encodeCheckRequest({
-      certificate: leaf.envoyText,
-      principal,
-      token,
-      path: `/v1/payments/${id}?v=1`,
-      id,
-    })
-  }
-  const sign = (leaf: Leaf, n: number) =>
-    issuer.sign({
-      sub: `spiffe://mesh.example/ns/shop/sa/w${leaves.indexOf(leaf)}`,
-      scope: 'payments.read payments.write',
-      client_id: 'orders-service',
-      jti: `5f2d1c9e-7b61-4f0e-9a57-${String(n).padStart(12, '0')}`,
-      exp: Math.floor(Date.now() / 1000) + 3000,
-      cnf: { 'x5t#S256': leaf.x5tS256 },
-      entitlements: 'a'.repeat(180),
-    })
-  const leafOf = (n: number) => leaves[n % certificates] as Leaf
-  const warmTokens: string[] = []
-  for (let n = 0; n < tokens; n++) warmTokens.push(await sign(leafOf(n), n))
-  const warm = Array.from({ length: warmMessages }, (_, n) =>
-    message(leafOf(n % tokens), warmTokens[n % tokens] as string),
-  )
-  const cold: Buffer[][] = []
-  for (let r = 0; r < repetitions; r++) {
-    const batch: Buffer[] = []
-    for (let n = 0; n < coldCount; n++)
-      batch.push(message(leafOf(n), await sign(leafOf(n), 1e6 + r * coldCount + n)))
-    cold.push(batch)
-  }
+async function main(): Promise<void> {
+  say(`making ${certificates} certificates, ${tokens} tokens and the questions about them`)
+  const material = await createMaterial()
+  cleanups.push(() => material.close())
+  const { warm, hops } = material
 
   say('starting meshbind and the floor')
   const floor = await startFloor()
   cleanups.push(() => floor.child.kill())
   const meshbind = await startMeshbind([
-    '--policy',
-    policy,
-    '--listen',
-    '127.0.0.1:0',
-    '--admin',
-    'off',
-    '--decision-log',
-    'deny',
-    '--deadline',
-    '5s',
+    ...['--policy', material.policyFile, '--listen', '127.0.0.1:0', '--admin', 'off'],
+    ...['--decision-log', 'deny', '--deadline', '5s'],
   ])
   cleanups.push(() => meshbind.stop())
-  const subject: Subject = {
-    name: 'meshbind',
-    port: meshbind.port,
-    pid: meshbind.pid,
-  }
+  const subject: Subject = { name: 'meshbind', port: meshbind.port, pid: meshbind.pid }
 
   say('warming up')
   for (const each of [floor.subject, subject]) await measure(each, warm, warmCount, 32)
+  await measure(subject, hops, warmCount, 32)
+  await measure(subject, await material.proofs(coldCount), coldCount, 32)
+  await verifyPlainly(material, await material.bareProofs(coldCount))
 
-  const samples = {
-    floor32: [] as Sample[],
-    warm32: [] as Sample[],
-    floor1: [] as Sample[],
-    warm1: [] as Sample[],
-    cold32: [] as Sample[],
+  const samples: Samples = {
+    ...{ floor: [], warm: [], hops: [], cold: [], proofs: [], jose: [] },
+    ...{ floorAlone: [], warmAlone: [] },
   }
   for (let r = 0; r < repetitions; r++) {
     say(`repetition ${r + 1} of ${repetitions}`)
-    samples.floor32.push(await measure(floor.subject, warm, warmCount, 32))
-    samples.warm32.push(await measure(subject, warm, warmCount, 32))
-    samples.floor1.push(await measure(floor.subject, warm, warmCount / 5, 1))
-    samples.warm1.push(await measure(subject, warm, warmCount / 5, 1))
-    samples.cold32.push(await measure(subject, cold[r] as Buffer[], coldCount, 32))
+    const cold = await material.cold(coldCount)
+    const proofs = await material.proofs(coldCount)
+    const bare = await material.bareProofs(coldCount)
+    samples.floor.push(await measure(floor.subject, warm, warmCount, 32))
+    samples.warm.push(await measure(subject, warm, warmCount, 32))
+    samples.hops.push(await measure(subject, hops, warmCount, 32))
+    samples.floorAlone.push(await measure(floor.subject, warm, warmCount / 5, 1))
+    samples.warmAlone.push(await measure(subject, warm, warmCount / 5, 1))
+    samples.cold.push(await measure(subject, cold, coldCount, 32))
+    samples.proofs.push(await measure(subject, proofs, coldCount, 32))
+    samples.jose.push(await verifyPlainly(material, bare))
   }
   report(samples, warm)
 }
 
-function report(
-  samples: { readonly [name: string]: readonly Sample[] },
-  warm: readonly Buffer[],
-): void {
-  const of = (name: string) => samples[name] ?? []
-  const ratio = (name: string, base: string, pick: (sample: Sample) => number) =>
-    of(name).map((sample, i) => pick(sample) / pick(of(base)[i] as Sample))
-  const rate = (sample: Sample) => sample.perSecond
-  const cpu = (sample: Sample) => 1 / sample.cpuMicroseconds
+const rate = (sample: Sample) => sample.perSecond
+const perCore = (sample: Sample) => 1e6 / sample.cpuMicroseconds
+
+function ratios(of: readonly Sample[], base: readonly Sample[], pick: (sample: Sample) => number) {
+  return spread(of.map((sample, i) => pick(sample) / pick(base[i] as Sample)))
+}
+
+function report(samples: Samples, warm: readonly Buffer[]): void {
   const bytes = Math.round(warm.reduce((sum, message) => sum + message.length, 0) / warm.length)
+  const model = cpus()[0]?.model ?? 'unknown CPU'
+  const columns = (...texts: readonly string[]) =>
+    console.log(`  ${texts.map((text, i) => text.padEnd(i === 0 ? 27 : 24)).join(' ')}`.trimEnd())
   console.log(
-    `\nNode ${process.versions.node}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown CPU'}; a CheckRequest is ${bytes} bytes; median (min–max) of ${repetitions} repetitions`,
+    `\nNode ${process.versions.node}, ${cpus().length} × ${model}; a CheckRequest is ${bytes} bytes; median (min–max) of ${repetitions} repetitions\n`,
   )
-  console.log(
-    '\n  checks per second         floor                     meshbind                  ratio',
-  )
-  const row = (title: string, base: string, name: string) => {
-    const head = `  ${title.padEnd(25)} ${spread(of(base).map(rate), 0).padEnd(25)} ${spread(of(name).map(rate), 0).padEnd(25)}`
-    console.log(`${head} ${spread(ratio(name, base, rate))}`)
-  }
-  row('warm, 32 in flight', 'floor32', 'warm32')
-  row('warm, one at a time', 'floor1', 'warm1')
-  row('never seen, 32 in flight', 'floor32', 'cold32')
-  console.log('\n  server CPU per check (µs)')
-  const cost = (title: string, name: string) =>
-    console.log(
-      `  ${title.padEnd(25)} ${spread(
-        of(name).map((sample) => sample.cpuMicroseconds),
+  columns('', 'checks per second', 'of the floor', 'CPU per check (µs)', 'of the floor, per core')
+  const row = (title: string, of: readonly Sample[], base: readonly Sample[]) =>
+    columns(
+      title,
+      spread(of.map(rate), 0),
+      of === base ? '' : ratios(of, base, rate),
+      spread(
+        of.map(({ cpuMicroseconds }) => cpuMicroseconds),
         1,
-      )}`,
+      ),
+      of === base ? '' : ratios(of, base, perCore),
     )
-  cost('floor, 32 in flight', 'floor32')
-  cost('warm, 32 in flight', 'warm32')
-  cost('never seen, 32 in flight', 'cold32')
-  console.log(`  floor / warm              ${spread(ratio('warm32', 'floor32', cpu))}`)
-  console.log('\n  latency at 32 in flight (ms)   p50                 p99')
-  for (const [title, name] of [
-    ['floor', 'floor32'],
-    ['warm', 'warm32'],
-    ['never seen', 'cold32'],
+  row('floor, 32 in flight', samples.floor, samples.floor)
+  row('warm', samples.warm, samples.floor)
+  row('warm, two hops (XFCC)', samples.hops, samples.floor)
+  row('token never seen', samples.cold, samples.floor)
+  row('DPoP, fresh proof each', samples.proofs, samples.floor)
+  row('floor, one at a time', samples.floorAlone, samples.floorAlone)
+  row('warm, one at a time', samples.warmAlone, samples.floorAlone)
+  row('jose ES256 verify alone', samples.jose, samples.jose)
+  console.log(`
+  two hops / warm                          ${ratios(samples.hops, samples.warm, rate)}
+  DPoP / jose alone, per core              ${ratios(samples.proofs, samples.jose, perCore)}
+  token never seen / jose alone, per core  ${ratios(samples.cold, samples.jose, perCore)}
+`)
+  columns('latency (ms)', 'p50', 'p99')
+  for (const [title, of] of [
+    ['floor, 32 in flight', samples.floor],
+    ['warm', samples.warm],
+    ['warm, two hops (XFCC)', samples.hops],
+    ['token never seen', samples.cold],
+    ['DPoP, fresh proof each', samples.proofs],
   ] as const) {
-    console.log(
-      `  ${title.padEnd(30)} ${spread(of(name).map((s) => s.p50)).padEnd(19)} ${spread(of(name).map((s) => s.p99))}`,
-    )
+    columns(title, spread(of.map(({ p50 }) => p50)), spread(of.map(({ p99 }) => p99)))
   }
 }
 

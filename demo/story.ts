@@ -167,7 +167,7 @@ async function proofRows(stage: Stage): Promise<Row[]> {
   const token = await issuer.sign({ sub: 'phone-4711', cnf: { jkt: phone.jkt } })
   const path = '/v1/receipts'
   const target = `https://payments.example${path}`
-  // In memory, proofs of the second in which meshbind started count as spent.
+  // Proofs that may have been spent before meshbind started are refused: those of that second, with one clock for all.
   await sleep(1000)
   const used = await phone.proof(token, { htu: target })
   const misdirected = await phone.proof(token, { htu: 'https://evil.example/v1/receipts' })

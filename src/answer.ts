@@ -101,11 +101,11 @@ function findings({ route, presentation, verified, method }: Way, allowed: boole
   return found
 }
 
-/** A fresh nonce on every answer of a route that requires them (RFC 9449 §8.2): the client always has the next one. */
-function responseHeaders({ route, nonces, now }: Way): Allow['responseHeaders'] {
+/** A fresh nonce on every answer about proofs where they need one (RFC 9449 §8.2): the client always has the next. */
+function responseHeaders({ route, credential, nonces, now }: Way): Allow['responseHeaders'] {
   const require = requirementOf(route)
-  if (require?.bindingRules.dpop?.nonce !== 'required' || !require.schemes.includes('DPoP'))
-    return []
+  if (require?.bindingRules.dpop?.nonce !== 'required') return []
+  if (!require.schemes.includes('DPoP') && credential?.scheme !== 'DPoP') return []
   const nonce = nonces.issue(now)
   return nonce === undefined ? [] : [['dpop-nonce', nonce]]
 }

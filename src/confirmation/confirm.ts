@@ -77,8 +77,8 @@ export function spendProof(
 ): Confirmed | Refusal | Promise<Confirmed | Refusal> {
   if (proof === undefined) return mint(method)
   const { remembersSince } = replay
-  if (remembersSince !== undefined && proof.issuedAt <= remembersSince) {
-    return refuse('proof_invalid', 'issued before this process began to remember proofs')
+  if (remembersSince !== undefined && proof.takenFrom <= remembersSince) {
+    return refuse('proof_invalid', 'may have been spent before the store began to remember')
   }
   const spending = replay.spend(proof.replayKey, proof.expiresAt, now)
   return spending instanceof Promise

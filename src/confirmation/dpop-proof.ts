@@ -34,6 +34,7 @@ export async function judgeProof(
   const proof = readProof(input.request.dpop, input)
   if (isRefusal(proof)) return proof
   const { header, claims } = proof
+  const { clockSkewSeconds } = input.rules
   if (!rules.algorithms.includes(header.algorithm)) return invalid('alg is not taken here') // 5
   if (member(claims, 'htm') !== input.request.method) return invalid('htm') // 8
   const issuedAt = member(claims, 'iat')
@@ -52,8 +53,8 @@ export async function judgeProof(
   input.proofs.keys.keep(proof.encodedHeader, header)
   return {
     replayKey: replayKey(input.rules.policy, header.thumbprint, tokenId),
-    issuedAt,
-    expiresAt: issuedAt + rules.maxAgeSeconds + input.rules.clockSkewSeconds,
+    takenFrom: issuedAt - clockSkewSeconds,
+    expiresAt: issuedAt + rules.maxAgeSeconds + clockSkewSeconds,
   }
 }
 

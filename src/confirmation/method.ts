@@ -27,9 +27,8 @@ export interface ConfirmationMethod<Name extends string = string> {
 export interface Proof {
   /** What it is remembered by. */
   readonly replayKey: string
-  /** Unix seconds. */
-  readonly issuedAt: number
-  /** After this no check would take it; Unix seconds. */
+  /** No check would have taken it before, nor after; Unix seconds. A client's clock may run ahead of `iat`'s judge. */
+  readonly takenFrom: number
   readonly expiresAt: number
 }
 

@@ -1,7 +1,7 @@
 /** What the header of a DPoP proof says, and its key, imported once: a client's proofs all have the same header. */
 
 import { importJWK, type JWK } from 'jose'
-import { member } from '../strict-json.ts'
+import { isJsonObject, member } from '../strict-json.ts'
 import { createTextCache, wholeText } from '../text-cache.ts'
 import { type Algorithm, algorithms, fitsAlgorithm } from '../token/algorithms.ts'
 import { decodeObject, forbiddenMember } from '../token/jws.ts'
@@ -49,10 +49,11 @@ function readHeader(encoded: string): ProofHeader | string {
   if (member(header, 'typ') !== 'dpop+jwt') return 'typ is not dpop+jwt'
   const algorithm = algorithms.find((known) => known === member(header, 'alg'))
   if (algorithm === undefined) return 'alg is no asymmetric signature algorithm that is known here'
-  const key = readPublicKey(member(header, 'jwk'))
-  if (key === undefined) return 'jwk is not a public key'
+  const given = member(header, 'jwk')
+  const key = readPublicKey(given)
+  if (key === undefined || !isJsonObject(given)) return 'jwk is not a public key'
+  if (!fitsAlgorithm(given, algorithm)) return 'jwk does not go with alg'
   const jwk = Object.fromEntries(key)
-  if (!fitsAlgorithm(jwk, algorithm)) return 'jwk does not go with alg'
   let imported: Promise<CryptoKey> | undefined
   return {
     algorithm,

@@ -4,6 +4,8 @@
  * used: it repairs what is broken (tabs, backslashes, one slash, numbers as hosts), and what needs repair is refused here.
  */
 
+import { isIPv6 } from 'node:net'
+
 export interface Target {
   /** `https://host` or `https://host:port`, lower case, without a default port. */
   readonly origin: string
@@ -12,7 +14,7 @@ export interface Target {
 
 const maxLength = 8192
 const uri =
-  /^(https?):\/\/([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(\d{0,5}))?(\/[^?#]*)?(?:\?[^#]*)?(?:#.*)?$/i
+  /^(https?):\/\/([a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?|\[[0-9a-f:.]+\])(?::(0|[1-9]\d{0,4})?)?(\/[^?#]*)?(?:\?[^#]*)?(?:#[^#]*)?$/i
 /** RFC 3986 §3.3: `/` and pchar, percent-encoded octets whole; the same characters make up query and fragment. */
 const legal = /^(?:[A-Za-z0-9._~!$&'()*+,;=:@/?#[\]-]|%[0-9A-Fa-f]{2})*$/
 const legalPath = /^(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*$/
@@ -22,7 +24,8 @@ const defaultPorts: { readonly [scheme: string]: string } = { http: '80', https:
 export function readTarget(text: string): Target | undefined {
   if (text.length > maxLength || !legal.test(text)) return undefined
   const [, schemeText, hostText, port = '', pathText = '/'] = uri.exec(text) ?? []
-  if (schemeText === undefined || hostText === undefined) return undefined
+  if (schemeText === undefined || hostText === undefined || Number(port) > 65_535) return undefined
+  if (hostText.startsWith('[') && !isIPv6(hostText.slice(1, -1))) return undefined
   const scheme = schemeText.toLowerCase()
   const path = normalisePath(pathText)
   if (path === undefined) return undefined

@@ -18,14 +18,16 @@ export interface Hop {
   readonly chain: readonly Buffer[]
   /** Nothing but `By` and `URI`: the form of an Istio waypoint. */
   readonly bare: boolean
+  /** Whether `URI` is for certain the whole of the client's one URI SAN: see xfcc.ts; a `Cert` shows it as well. */
+  readonly certain: boolean
 }
 
 export interface Hops {
   readonly length: number
   /** An element by its place: -1 is the one that the nearest proxy wrote. Undefined where there is none. */
   at(place: number): Hop | Refusal | undefined
-  /** Whether an element before that place calls itself written by this proxy. */
-  hasEarlier(place: number, by: string): boolean
+  /** Who wrote the elements before that place, as they say. */
+  writersBefore(place: number): readonly (string | undefined)[]
 }
 
 export interface XfccReader {
@@ -71,7 +73,7 @@ function createHops(elements: readonly XfccElement[], certificates: CertificateR
       read[index] = hop
       return hop
     },
-    hasEarlier: (place, by) => elements.slice(0, place).some((element) => element.by === by),
+    writersBefore: (place) => elements.slice(0, place).map(({ by }) => by),
   }
 }
 
@@ -104,10 +106,11 @@ function readHop(element: XfccElement, certificates: CertificateReader): Hop | R
     certificate,
     chain,
     bare: isBare(element),
+    certain: element.selfContained || certificate !== undefined,
   })
 }
 
-function isBare({ by, uris, dnsNames, ...others }: XfccElement): boolean {
+function isBare({ by, uris, dnsNames, selfContained: _, ...others }: XfccElement): boolean {
   const rest = Object.values(others).filter((value) => value !== undefined)
   return by !== undefined && uris.length === 1 && dnsNames.length === 0 && rest.length === 0
 }

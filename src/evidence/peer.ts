@@ -158,6 +158,9 @@ function fromWaypoint(
   const hop = hops?.at(-1)
   if (hop === undefined || isRefusal(hop)) return hop
   if (hops?.length !== 1 || !hop.bare) return invalid('not the single element of a waypoint')
+  if (claims.destination !== '' && hop.by !== claims.destination) {
+    return refuse('evidence_conflict', 'XFCC By is not the identity of this Envoy')
+  }
   if (hop.uri === undefined) return undefined
   const spiffeId = workloadId(hop.uri)
   if (spiffeId === undefined) return invalid('the XFCC URI is not a SPIFFE ID with a path')

@@ -75,9 +75,10 @@ function judgeTrust(
  * A forwarder's element names the workload that it saw. An element is believed only if it is the next one and its
  * `By` is the forwarder: whatever else stands in the header was written by someone who is none.
  *
- * Envoy writes `By` and `URI` without escapes, so a certificate's SAN can hold an element of its own, after the
- * true one by the same forwarder. Two elements by one forwarder are therefore refused, and a forwarder presents for
- * itself only where nothing stands before its own element (docs/decisions/0005).
+ * Envoy writes SANs without escapes, so a certificate can hold pairs, or whole elements after the true one. Therefore an
+ * element is not believed if a pair follows its URI, nor if one that stands before it may be the true one: by the same
+ * forwarder, or by none that names itself. And a forwarder presents for itself only where nothing stands before its
+ * own element (docs/decisions/0005).
  */
 function follow(peer: Peer, rules: PresenterRules, now: number): Presentation | Refusal {
   const forwarders: SpiffeId[] = []
@@ -92,8 +93,12 @@ function follow(peer: Peer, rules: PresenterRules, now: number): Presentation | 
     forwarders.push(spiffeId)
     if (hop?.by !== spiffeId) return presented(peer, forwarders, undefined)
     if (forwarders.length > rules.maxForwards) return refuse('forward_too_long')
-    if (peer.hops?.hasEarlier(place, spiffeId)) {
-      return refuse('evidence_conflict', 'two XFCC elements by one forwarder')
+    if (!hop.certain) {
+      return refuse('evidence_conflict', 'XFCC pairs after URI may be part of it: Cert is needed')
+    }
+    const earlier = peer.hops?.writersBefore(place) ?? []
+    if (earlier.some((by) => by === spiffeId || workloadId(by) === undefined)) {
+      return refuse('evidence_conflict', 'an earlier XFCC element may be the forwarder’s own')
     }
     const next = readWorkload(hop.uri, hop.x5tS256, hop.certificate, rules, now)
     if (isRefusal(next)) return next

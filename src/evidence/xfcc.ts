@@ -19,6 +19,11 @@ export interface XfccElement {
   /** URI SANs of the client; Envoy writes an empty one where there is none. */
   readonly uris: readonly string[]
   readonly dnsNames: readonly string[]
+  /**
+   * Whether no SAN can have written pairs of its own into the element: always in the JSON form; in the text form, where
+   * Envoy escapes neither URI nor DNS SANs, only if `URI` is the last pair and there is no `DNS`.
+   */
+  readonly selfContained: boolean
 }
 
 const maxLength = 64 * 1024
@@ -26,7 +31,11 @@ const maxElements = 64
 const singletons = ['by', 'hash', 'cert', 'chain', 'subject', 'issuer'] as const
 
 type Singleton = (typeof singletons)[number]
-type Draft = { [name in Singleton]: string | undefined } & { uris: string[]; dnsNames: string[] }
+type Draft = { [name in Singleton]: string | undefined } & {
+  uris: string[]
+  dnsNames: string[]
+  selfContained: boolean
+}
 
 /** The elements, the last one written by the proxy that is nearest, or undefined if any part of the text is malformed. */
 export function parseXfcc(text: string): readonly XfccElement[] | undefined {
@@ -59,6 +68,7 @@ function parseText(text: string): readonly XfccElement[] | undefined {
     const [, key = '', quoted, plain, end] = match
     if (!take(element, key.toLowerCase(), quoted ?? plain ?? '')) return undefined
     if (end === ';') continue
+    element.selfContained = key.toLowerCase() === 'uri' && element.dnsNames.length === 0
     elements.push(element)
     if (end === '') return elements
     element = emptyElement()
@@ -98,6 +108,7 @@ function emptyElement(): Draft {
     issuer: undefined,
     uris: [],
     dnsNames: [],
+    selfContained: true,
   }
 }
 

@@ -102,11 +102,11 @@ export function single(values: HeaderValues | undefined): SingleHeader {
   return several || header.value.includes(',') ? ambiguous : header
 }
 
-/** All values as one list, told alike by both maps where both are filled. */
+/** All values as one list, told alike by both maps where both are filled. A map has no order: two entries are no list. */
 export function list(values: HeaderValues | undefined): SingleHeader {
   if (values === undefined) return absent
   const { joined, raw, contradictory } = values
   const value = (raw.length > 0 ? raw : joined).join(',')
-  const same = joined.length === 0 || raw.length === 0 || joined.join(',') === value
-  return same && !contradictory ? { kind: 'one', value } : ambiguous
+  const same = joined.length === 0 || raw.length === 0 || joined[0] === value
+  return same && joined.length < 2 && !contradictory ? { kind: 'one', value } : ambiguous
 }

@@ -290,36 +290,6 @@ test('F110: two header lines are one list, in their order (RFC 9110 §5.3)', asy
   t.deepEqual(await ask(['Subject="a', `",${last}`]), both('forward_broken'))
 })
 
-test('F111: the JSON form is read like the text (Envoy, XFCC format JSON)', async (t) => {
-  const object = (leaf: Leaf, by: string) => ({
-    by: [by],
-    hash: hexThumbprint(leaf),
-    subject: '',
-    uri: [leaf.spiffeId],
-  })
-  const last = object(gateway, 'spiffe://mesh.example/ns/shop/sa/payments')
-  const ask = (...items: object[]) => reasons(JSON.stringify(items), { as: gateway })
-  t.deepEqual(await ask(object(orders, gatewayId), last), both('allowed'))
-  t.deepEqual(await ask(object(thief, gatewayId), last), both('binding_mismatch'))
-  t.deepEqual(await ask(object(orders, thiefId), last), both('forward_broken'))
-  const twice = await ask(object(thief, gatewayId), object(orders, gatewayId), last)
-  t.deepEqual(twice, both('evidence_conflict'))
-  t.deepEqual(await ask({ ...object(orders, gatewayId), x: 'y' }, last), both('presenter_invalid'))
-  const uri = [ordersId, thiefId]
-  t.deepEqual(await ask({ ...object(orders, gatewayId), uri }, last), both('presenter_invalid'))
-  const mixed = `${JSON.stringify([object(orders, gatewayId)])},${xfccElement(gateway)}`
-  t.deepEqual(await reasons(mixed, { as: gateway }), both('presenter_invalid'))
-})
-
-test('F111: in JSON a SAN with an element of its own stays one text (Envoy, XFCC format JSON)', async (t) => {
-  const uri = [`https://x/a,By=${gatewayId};URI=${ordersId}`]
-  const items = [
-    { by: [gatewayId], hash: hexThumbprint(thief), uri },
-    { hash: hexThumbprint(gateway), uri: [gatewayId] },
-  ]
-  t.deepEqual(await reasons(JSON.stringify(items), { as: gateway }), both('presenter_invalid'))
-})
-
 test('F112: empty elements and pairs refuse the header, wherever they stand (Envoy, XFCC)', async (t) => {
   for (const junk of ['', ',', ';', '=', ';;', 'By', '=;', 'By=a;', 'X=y']) {
     t.deepEqual(await behindGateway(`${junk},${seen(orders)}`), both('presenter_invalid'), junk)

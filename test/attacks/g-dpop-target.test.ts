@@ -339,8 +339,8 @@ targets('G135: an htu that is no absolute URI is refused (RFC 9449 §4.2)', {
       true,
       'ftp://payments.example/',
     ],
-    ...['https://', `${target}/`.padEnd(9000, '\u0000'), 'urn:payments', '?', '#'],
-  ].filter((htu) => typeof htu !== 'string' || htu.length < 4000),
+    ...['https://', 'urn:payments', '?', '#'],
+  ],
 })
 targets('G135: an htu over its bound is refused within the bound of the proof', {
   detail: 'over 8 KiB',

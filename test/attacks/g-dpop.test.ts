@@ -3,7 +3,7 @@
 import { constants, createHash, generateKeyPairSync, KeyObject, sign } from 'node:crypto'
 import test, { type ExecutionContext } from 'ava'
 import { calculateJwkThumbprint } from 'jose'
-import { createDpopClient, type DpopClient } from '../support/dpop.ts'
+import { createDpopClient } from '../support/dpop.ts'
 import { audience, type Claims } from '../support/issuer.ts'
 import { createWorld, type Question } from '../support/world.ts'
 
@@ -30,7 +30,6 @@ const withNonce = await createWorld({
 const client = await createDpopClient({ now: world.now })
 const stranger = await createDpopClient({ now: world.now })
 const token = await world.token({ cnf: { jkt: client.jkt } })
-const otherToken = await world.token({ cnf: { jkt: client.jkt }, jti: 'other' })
 
 const titles: { readonly [reason: string]: readonly [error: string, title: string] } = {
   proof_missing: ['invalid_dpop_proof', 'A DPoP proof is required'],
@@ -282,7 +281,7 @@ test('G125, RFC 9449 §4.3 item 7: jwk is a public key and nothing more', async 
 })
 
 test('G125: a point off the curve and an RSA key of 1024 bits verify nothing, though the token names them', async (t) => {
-  const off = { ...client.publicJwk, y: client.publicJwk.x }
+  const off = { ...client.publicJwk, y: client.publicJwk.x ?? '' }
   const offToken = await world.token({ cnf: { jkt: await calculateJwkThumbprint(off) } })
   const ath = (text: string) => ({ ath: createHash('sha256').update(text).digest('base64url') })
   const offProof = craft({ ...soundHeader, jwk: off }, claims(ath(offToken)))

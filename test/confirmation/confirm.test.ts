@@ -327,7 +327,7 @@ test('check.ts: what rests on no proof waits for nothing', (t) => {
   t.pass()
 })
 
-const proof = { replayKey: 'key', issuedAt: now - 1, expiresAt: now + 90 }
+const proof = { replayKey: 'key', takenFrom: now - 1, expiresAt: now + 90 }
 const dpop = { method: 'dpop', proof } as const
 
 async function spend(replay: ReplayStore, unspent: Parameters<typeof spendProof>[0] = dpop) {
@@ -360,12 +360,12 @@ test('policy.md Proofs and replay: a confirmation without a proof spends nothing
 })
 
 test('policy.md Proofs and replay: with memory state a proof from before the process is refused', async (t) => {
-  for (const [issuedAt, expected] of [
+  for (const [takenFrom, expected] of [
     [now - 61, 'proof_invalid'],
     [now - 60, 'proof_invalid'],
     [now - 59, 'allow by dpop'],
   ] as const) {
-    const unspent = { ...dpop, proof: { ...proof, issuedAt } }
+    const unspent = { ...dpop, proof: { ...proof, takenFrom } }
     t.is(await spend(createMemoryReplay(now - 60), unspent), expected)
   }
 })

@@ -1,5 +1,6 @@
 /** Request targets: RFC 3986 §6.2.2 and §6.2.3 to the letter, held against a reader that is written another way. */
 
+import { isIPv6 } from 'node:net'
 import test from 'ava'
 import fc from 'fast-check'
 import { normaliseRequestPath, readTarget } from '../../src/confirmation/target.ts'
@@ -247,6 +248,10 @@ function oracle(text: string): { origin: string; path: string } | undefined {
   if (name === '' || !only(name, chars)) return undefined
   if (port !== '' && (port[0] !== ':' || port.length > 6 || !only(port.slice(1), '0123456789')))
     return undefined
+  if (Number(port.slice(1)) > 65_535 || (port.startsWith(':0') && port !== ':0')) return undefined
+  if (literal && !isIPv6(name)) return undefined
+  if (!literal && name.replace(/\.$/, '').split('.').includes('')) return undefined
+  if (fragments.length > 1) return undefined
   const usual = port === ':' || port === (scheme === 'https' ? ':443' : ':80')
   return { origin: `${scheme}://${host}${usual ? '' : port}`, path: withoutDots(path) }
 }

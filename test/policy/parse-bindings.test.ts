@@ -70,20 +70,35 @@ const waypointAdvice =
   'A waypoint shows no certificate: bind to the identity, with `spiffe`, or to a key, with `dpop`.'
 const identityAdvice = 'Say where its tokens carry the SPIFFE ID: identity: { claim: sub }.'
 
+const broken = (at: string, says: string, parts: Parts, more: Partial<Broken> = {}): Broken => ({
+  ...parts,
+  at,
+  says,
+  ...more,
+})
+const route = (require: string, spec: readonly string[] = []): Parts => ({ spec, require })
+const bundle = 'trustBundles: { mesh.example: { file: a.pem } }'
+const bundleAdvice =
+  'Every trust domain needs one: peers without a bundle could not be verified here.'
+const needsCertificate =
+  'needs the certificate: list `certificate`, or `xfcc` with `Cert`, in spec.peer.evidence'
+const notNarrower = 'is not in spec.dpop.origins: a route narrows them'
+const loopbackOnly = 'must be https (http is for loopback alone)'
+
 const rules: readonly Rule[] = [
   {
     title: 'evidence is listed once',
     broken: [
-      {
-        ...peer('evidence: [certificate, certificate ]'),
-        at: 'certificate ]',
-        says: '`certificate` is listed twice',
-      },
-      {
-        ...peer('evidence: [certificate, xfcc, principal, xfcc ]'),
-        at: 'xfcc ]',
-        says: '`xfcc` is listed twice',
-      },
+      broken(
+        'certificate ]',
+        '`certificate` is listed twice',
+        peer('evidence: [certificate, certificate ]'),
+      ),
+      broken(
+        'xfcc ]',
+        '`xfcc` is listed twice',
+        peer('evidence: [certificate, xfcc, principal, xfcc ]'),
+      ),
     ],
     fine: [
       peer('evidence: [certificate, xfcc, principal]'),
@@ -92,18 +107,17 @@ const rules: readonly Rule[] = [
   },
   {
     title: '`waypoint` stands alone in the list (Who is the presenter, 1)',
-    broken: ['certificate, waypoint', 'waypoint, xfcc', 'certificate, xfcc, waypoint'].map(
-      (list) => ({
-        ...peer(`evidence: [${list}]`),
-        require: spiffeRule,
-        at:
-          '[certificate, w|[waypoint,|[certificate, x'
-            .split('|')
-            .find((piece) => `[${list}]`.startsWith(piece)) ?? '',
-        says: '`waypoint` stands alone',
-        advice:
-          'A waypoint’s Envoy names neither certificate nor principal. Serve sidecars and waypoints with policies of their own.',
-      }),
+    broken: ['[certificate, waypoint]', '[waypoint, xfcc]', '[certificate, xfcc, waypoint]'].map(
+      (list) =>
+        broken(
+          list,
+          '`waypoint` stands alone',
+          route(spiffeRule, [`peer: { evidence: ${list} }`]),
+          {
+            advice:
+              'A waypoint’s Envoy names neither certificate nor principal. Serve sidecars and waypoints with policies of their own.',
+          },
+        ),
     ),
     fine: [{ ...peer('evidence: [waypoint]'), require: spiffeRule }],
   },
@@ -113,12 +127,11 @@ const rules: readonly Rule[] = [
       peer(`forwarders: [${gateway}]`),
       peer(`evidence: [certificate, principal], forwarders: [${gateway}]`),
       { ...peer(`evidence: [waypoint], forwarders: [${gateway}]`), require: spiffeRule },
-    ].map((parts) => ({
-      ...parts,
-      at: 'forwarders',
-      says: 'needs `xfcc` in spec.peer.evidence',
-      advice: 'A forwarder names the workload that it saw in x-forwarded-client-cert.',
-    })),
+    ].map((parts) =>
+      broken('forwarders', 'needs `xfcc` in spec.peer.evidence', parts, {
+        advice: 'A forwarder names the workload that it saw in x-forwarded-client-cert.',
+      }),
+    ),
     fine: [
       peer(`evidence: [xfcc], forwarders: [${gateway}]`),
       peer(`evidence: [certificate, xfcc], forwarders: [${gateway}]`),
@@ -127,37 +140,42 @@ const rules: readonly Rule[] = [
   {
     title: 'maxForwards goes with forwarders (peer.maxForwards)',
     broken: [
-      {
-        ...peer('evidence: [certificate, xfcc], maxForwards: 2'),
-        at: 'maxForwards',
-        says: 'goes with `forwarders`',
-      },
+      broken(
+        'maxForwards',
+        'goes with `forwarders`',
+        peer('evidence: [certificate, xfcc], maxForwards: 2'),
+      ),
     ],
     fine: [peer(`evidence: [xfcc], forwarders: [${gateway}], maxForwards: 2`)],
   },
   {
     title: 'a forwarder is one workload of a listed trust domain (peer.forwarders)',
     broken: [
-      ...['spiffe://mesh.example', 'spiffe://mesh.example/ns/../gw'].map((id) => ({
-        ...peer(`evidence: [xfcc], forwarders: ["${id}"]`),
-        at: `"${id}"`,
-        says: aForwarder,
-      })),
-      {
-        ...peer(`evidence: [xfcc], forwarders: [${gateway}, "spiffe://mesh.example"]`),
-        at: '"spiffe://mesh.example"',
-        says: aForwarder,
-      },
-      {
-        ...peer('evidence: [xfcc], forwarders: [{ id: spiffe://mesh.example, presents: true }]'),
-        at: '{ id: spiffe',
-        says: aForwarder,
-      },
-      {
-        ...peer('evidence: [xfcc], forwarders: [spiffe://evil.example/gw]'),
-        at: 'spiffe://evil',
-        says: 'is of a trust domain that is not in spec.trustDomains',
-      },
+      broken(
+        '"spiffe:',
+        aForwarder,
+        peer('evidence: [xfcc], forwarders: ["spiffe://mesh.example"]'),
+      ),
+      broken(
+        '"spiffe:',
+        aForwarder,
+        peer('evidence: [xfcc], forwarders: ["spiffe://mesh.example/ns/../gw"]'),
+      ),
+      broken(
+        '"spiffe://mesh.example"',
+        aForwarder,
+        peer(`evidence: [xfcc], forwarders: [${gateway}, "spiffe://mesh.example"]`),
+      ),
+      broken(
+        '{ id: spiffe',
+        aForwarder,
+        peer('evidence: [xfcc], forwarders: [{ id: spiffe://mesh.example, presents: true }]'),
+      ),
+      broken(
+        'spiffe://evil',
+        'is of a trust domain that is not in spec.trustDomains',
+        peer('evidence: [xfcc], forwarders: [spiffe://evil.example/gw]'),
+      ),
     ],
     fine: [
       peer(`evidence: [xfcc], forwarders: [${gateway}, { id: ${edge}, presents: true }]`),
@@ -170,65 +188,50 @@ const rules: readonly Rule[] = [
   {
     title: 'a forwarder is listed once, in one form',
     broken: [
-      {
-        ...peer(`evidence: [xfcc], forwarders: [${edge}, ${gateway}, "${edge}"]`),
-        at: `"${edge}"`,
-        says: 'is listed twice',
-      },
-      {
-        ...peer(`evidence: [xfcc], forwarders: [${gateway}, { id: ${gateway}, presents: true }]`),
-        at: '{ id: spiffe',
-        says: 'is listed twice',
-      },
+      broken(
+        `"${edge}"`,
+        'is listed twice',
+        peer(`evidence: [xfcc], forwarders: [${edge}, ${gateway}, "${edge}"]`),
+      ),
+      broken(
+        '{ id: spiffe',
+        'is listed twice',
+        peer(`evidence: [xfcc], forwarders: [${gateway}, { id: ${gateway}, presents: true }]`),
+      ),
     ],
     fine: [peer(`evidence: [xfcc], forwarders: [${edge}, ${gateway}]`)],
   },
   {
     title: 'bundles need the certificate (peer.trustBundles)',
-    broken: [
-      {
-        ...peer('evidence: [principal], trustBundles: { mesh.example: { file: a.pem } }'),
-        require: spiffeRule,
-        at: '{ mesh.example:',
-        says: 'needs the certificate: list `certificate`, or `xfcc` with `Cert`, in spec.peer.evidence',
-      },
-      {
-        ...peer('evidence: [waypoint], trustBundles: { mesh.example: { file: a.pem } }'),
-        require: spiffeRule,
-        at: '{ mesh.example:',
-        says: 'needs the certificate: list `certificate`, or `xfcc` with `Cert`, in spec.peer.evidence',
-      },
-    ],
+    broken: ['principal', 'waypoint'].map((source) =>
+      broken(
+        '{ mesh.example:',
+        needsCertificate,
+        route(spiffeRule, [`peer: { evidence: [${source}], ${bundle} }`]),
+      ),
+    ),
     fine: [
-      peer('trustBundles: { mesh.example: { file: a.pem } }'),
-      peer('evidence: [xfcc], trustBundles: { mesh.example: { file: a.pem } }'),
-      peer('evidence: [certificate, principal], trustBundles: { mesh.example: { file: a.pem } }'),
+      peer(bundle),
+      peer(`evidence: [xfcc], ${bundle}`),
+      peer(`evidence: [certificate, principal], ${bundle}`),
     ],
   },
   {
     title: 'bundles are of the listed trust domains, one for each (peer.trustBundles)',
     broken: [
-      {
-        ...peer(
-          'trustBundles: { mesh.example: { file: a.pem }, other.example: { file: "b.pem" } }',
+      broken(
+        '{ file: "b.pem"',
+        'is not in spec.trustDomains, so it is never used',
+        peer('trustBundles: { mesh.example: { file: a.pem }, other.example: { file: "b.pem" } }'),
+      ),
+      ...['b.example', 'constructor'].map((domain) =>
+        broken(
+          '{ mesh.example:',
+          `has no bundle for \`${domain}\``,
+          { ...peer(bundle), trustDomains: `mesh.example, ${domain}` },
+          { advice: bundleAdvice },
         ),
-        at: '{ file: "b.pem"',
-        says: 'is not in spec.trustDomains, so it is never used',
-      },
-      {
-        ...peer('trustBundles: { mesh.example: { file: a.pem } }'),
-        trustDomains: 'mesh.example, b.example',
-        at: '{ mesh.example:',
-        says: 'has no bundle for `b.example`',
-        advice: 'Every trust domain needs one: peers without a bundle could not be verified here.',
-      },
-      {
-        ...peer('trustBundles: { mesh.example: { file: a.pem } }'),
-        trustDomains: 'mesh.example, constructor',
-        at: '{ mesh.example:',
-        says: 'has no bundle for `constructor`',
-        advice: 'Every trust domain needs one: peers without a bundle could not be verified here.',
-      },
+      ),
     ],
     fine: [
       {
@@ -240,47 +243,44 @@ const rules: readonly Rule[] = [
   {
     title: 'a binding to a certificate is possible under the first evidence',
     broken: [
-      {
-        ...peer('evidence: [principal, certificate]'),
-        at: '[jwk]',
-        says: first('jwk', 'principal'),
+      broken('[jwk]', first('jwk', 'principal'), peer('evidence: [principal, certificate]'), {
         advice: principalAdvice,
-      },
-      {
-        ...peer('evidence: [principal, xfcc]'),
-        require: '{ issuers: [corp], bindings: ["x5t#S256", spiffe, jwk] }',
-        at: '["x5t#S256"',
-        says: first('x5t#S256 and jwk', 'principal'),
-        advice: principalAdvice,
-      },
-      {
-        ...peer('evidence: [waypoint]'),
-        require: thumbprintRule,
-        at: '["x5t#S256"',
-        says: first('x5t#S256', 'waypoint'),
-        advice: waypointAdvice,
-      },
+      }),
+      broken(
+        '["x5t#S256"',
+        first('x5t#S256 and jwk', 'principal'),
+        route('{ issuers: [corp], bindings: ["x5t#S256", spiffe, jwk] }', [
+          'peer: { evidence: [principal, xfcc] }',
+        ]),
+        { advice: principalAdvice },
+      ),
+      broken(
+        '["x5t#S256"',
+        first('x5t#S256', 'waypoint'),
+        route(thumbprintRule, ['peer: { evidence: [waypoint] }']),
+        { advice: waypointAdvice },
+      ),
     ],
     fine: [
       peer('evidence: [certificate, principal]'),
-      { ...peer('evidence: [xfcc, principal]'), require: thumbprintRule },
-      { ...peer('evidence: [principal]'), require: spiffeRule },
-      { ...peer('evidence: [waypoint]'), require: spiffeRule },
-      { spec: ['peer: { evidence: [waypoint] }', ...one], require: dpopRule },
-      { spec: ['peer: { evidence: [principal] }', ...one], require: dpopRule },
+      route(thumbprintRule, ['peer: { evidence: [xfcc, principal] }']),
+      route(spiffeRule, ['peer: { evidence: [principal] }']),
+      route(spiffeRule, ['peer: { evidence: [waypoint] }']),
+      route(dpopRule, ['peer: { evidence: [waypoint] }', ...one]),
+      route(dpopRule, ['peer: { evidence: [principal] }', ...one]),
     ],
   },
   {
     title: '`dpop` needs the section that says what clients see (dpop)',
     broken: [
-      {
-        require: '{ issuers: [corp], bindings: [jwk, dpop] }',
-        at: 'dpop] }',
-        says: '`dpop` needs `spec.dpop`',
-        advice: 'Write spec.dpop: { origins: [https://api.example] }: what clients see.',
-      },
+      broken(
+        'dpop] }',
+        '`dpop` needs `spec.dpop`',
+        route('{ issuers: [corp], bindings: [jwk, dpop] }'),
+        { advice: 'Write spec.dpop: { origins: [https://api.example] }: what clients see.' },
+      ),
     ],
-    fine: [{ spec: one, require: dpopRule }, { spec: one }],
+    fine: [route(dpopRule, one), { spec: one }],
   },
   {
     title: 'an origin is scheme and authority, and nothing more (dpop.origins)',
@@ -298,29 +298,22 @@ const rules: readonly Rule[] = [
         'https:a.example',
         ' https://a.example',
         'https://a.example:port',
+        'https://a.example:65536',
+        'https://a.example:0443',
+        'https://a..example',
+        'https://[::g]',
         'https://*.example',
         'https://ä.example',
         '//a.example',
         '/',
-      ].map((text) => ({
-        spec: dpop(`origins: ["${text}"]`),
-        require: dpopRule,
-        at: `"${text}"]`,
-        says: anOrigin,
-        advice: originAdvice,
-      })),
-      {
-        spec: dpop('origins: ["http://a.example"]'),
-        require: dpopRule,
-        at: '"http://a.example"',
-        says: 'must be https (http is for loopback alone)',
-      },
-      {
-        spec: dpop('origins: ["http://192.0.2.1"]'),
-        require: dpopRule,
-        at: '"http://192.0.2.1"',
-        says: 'must be https (http is for loopback alone)',
-      },
+      ].map((text) =>
+        broken(`"${text}"]`, anOrigin, route(dpopRule, dpop(`origins: ["${text}"]`)), {
+          advice: originAdvice,
+        }),
+      ),
+      ...['http://a.example', 'http://192.0.2.1'].map((text) =>
+        broken(`"${text}"]`, loopbackOnly, route(dpopRule, dpop(`origins: ["${text}"]`))),
+      ),
     ],
     fine: [
       'https://a.example',
@@ -331,131 +324,120 @@ const rules: readonly Rule[] = [
       'http://127.0.0.1:8080',
       'http://localhost:8080',
       'http://[::1]',
-    ].map((text) => ({ spec: dpop(`origins: ["${text}"]`), require: dpopRule })),
+    ].map((text) => route(dpopRule, dpop(`origins: ["${text}"]`))),
   },
   {
     title: 'a proof lives an hour at most (dpop.maxAge)',
-    broken: ['61m', '2h', '3601s'].map((age) => ({
-      spec: dpop(`origins: [https://a.example], maxAge: ${age}`),
-      require: dpopRule,
-      at: age,
-      says: 'must be at most 1h',
-      advice: 'A proof is made for one request: RFC 9449 §11.1 speaks of seconds to minutes.',
-    })),
-    fine: ['1h', '60m', '3600s', '1s'].map((age) => ({
-      spec: dpop(`origins: [https://a.example], maxAge: ${age}`),
-      require: dpopRule,
-    })),
+    broken: ['61m', '2h', '3601s'].map((age) =>
+      broken(
+        age,
+        'must be at most 1h',
+        route(dpopRule, dpop(`origins: [https://a.example], maxAge: ${age}`)),
+        { advice: 'A proof is made for one request: RFC 9449 §11.1 speaks of seconds to minutes.' },
+      ),
+    ),
+    fine: ['1h', '60m', '3600s', '1s'].map((age) =>
+      route(dpopRule, dpop(`origins: [https://a.example], maxAge: ${age}`)),
+    ),
   },
   {
     title: 'several origins without narrowing draw a warning (Proofs and replay)',
     broken: [
-      {
-        spec: two,
-        require: '{ issuers: [corp], bindings: [jwk, dpop] }',
-        at: 'dpop] }',
-        says: 'a proof for any of the origins in spec.dpop is taken here',
-        advice: 'Name the ones of this route: dpop: { origins: […] }.',
-        severity: 'warning',
-      },
+      broken(
+        'dpop] }',
+        'a proof for any of the origins in spec.dpop is taken here',
+        route('{ issuers: [corp], bindings: [jwk, dpop] }', two),
+        { advice: 'Name the ones of this route: dpop: { origins: […] }.', severity: 'warning' },
+      ),
     ],
     fine: [
-      { spec: two, require: narrowing('https://a.example') },
-      { spec: two, require: narrowing('https://a.example, https://b.example') },
+      route(narrowing('https://a.example'), two),
+      route(narrowing('https://a.example, https://b.example'), two),
       { spec: two },
     ],
   },
   {
     title: 'a route narrows the origins, it cannot add to them (require.dpop)',
     broken: [
-      {
-        spec: two,
-        require: narrowing('https://b.example, "https://c.example"'),
-        at: '"https://c.example"',
-        says: 'is not in spec.dpop.origins: a route narrows them',
-      },
-      {
-        spec: one,
-        require: narrowing('"https://a.example:8443"'),
-        at: '"https://a.example:8443"',
-        says: 'is not in spec.dpop.origins: a route narrows them',
-      },
-      {
-        spec: one,
-        require: narrowing('"https://a.example/v1"'),
-        at: '"https://a.example/v1"',
-        says: anOrigin,
+      broken(
+        '"https://c.example"',
+        notNarrower,
+        route(narrowing('https://b.example, "https://c.example"'), two),
+      ),
+      broken(
+        '"https://a.example:8443"',
+        notNarrower,
+        route(narrowing('"https://a.example:8443"'), one),
+      ),
+      broken('"https://a.example/v1"', anOrigin, route(narrowing('"https://a.example/v1"'), one), {
         advice: originAdvice,
-      },
-      {
-        require: '{ issuers: [corp], bindings: [jwk], dpop: { origins: [https://a.example] } }',
-        at: '{ origins: [https://a.example] } }',
-        says: 'narrows `spec.dpop`, which is not there',
-      },
+      }),
+      broken(
+        '{ origins: [https://a.example] } }',
+        'narrows `spec.dpop`, which is not there',
+        route('{ issuers: [corp], bindings: [jwk], dpop: { origins: [https://a.example] } }'),
+      ),
     ],
     fine: [
-      { spec: one, require: narrowing('"HTTPS://A.EXAMPLE:443/"') },
-      { spec: dpop('origins: ["https://A.example:443"]'), require: narrowing('https://a.example') },
+      route(narrowing('"HTTPS://A.EXAMPLE:443/"'), one),
+      route(narrowing('https://a.example'), dpop('origins: ["https://A.example:443"]')),
     ],
   },
   {
     title: 'rotation is about x5t#S256 (Rotation)',
     broken: [
-      {
-        require: rotating('{ grace: 10m }', 'jwk, spiffe'),
-        at: '{ grace:',
-        says: 'is about `x5t#S256`, which the route does not list',
-      },
+      broken(
+        '{ grace:',
+        'is about `x5t#S256`, which the route does not list',
+        route(rotating('{ grace: 10m }', 'jwk, spiffe')),
+      ),
     ],
     fine: [
-      { require: rotating('{ grace: 10m }') },
-      { require: rotating('{ grace: 10m, backdate: 5m }', 'jwk, "x5t#S256"') },
+      route(rotating('{ grace: 10m }')),
+      route(rotating('{ grace: 10m, backdate: 5m }', 'jwk, "x5t#S256"')),
     ],
   },
   {
     title: 'rotation needs a certificate that tells when it was issued (Rotation)',
     broken: [
-      {
-        ...peer('evidence: [xfcc]'),
-        require: rotating('{ grace: 10m }'),
-        at: '{ grace:',
-        says: 'has no effect unless XFCC carries `Cert`: a `Hash` does not tell when the certificate was issued',
-        severity: 'warning',
-      },
+      broken(
+        '{ grace:',
+        'has no effect unless XFCC carries `Cert`: a `Hash` does not tell when the certificate was issued',
+        route(rotating('{ grace: 10m }'), ['peer: { evidence: [xfcc] }']),
+        { severity: 'warning' },
+      ),
     ],
-    fine: [
-      { ...peer('evidence: [certificate, xfcc]'), require: rotating('{ grace: 10m }') },
-      { ...peer('evidence: [xfcc, certificate]'), require: rotating('{ grace: 10m }') },
-    ],
+    fine: ['certificate, xfcc', 'xfcc, certificate'].map((list) =>
+      route(rotating('{ grace: 10m }'), [`peer: { evidence: [${list}] }`]),
+    ),
   },
   {
     title: 'a grace is a day at most (Rotation)',
-    broken: ['25h', '1441m'].map((grace) => ({
-      require: rotating(`{ grace: ${grace} }`),
-      at: grace,
-      says: 'must be at most 24h',
-      advice: 'Shorten the lifetime of tokens instead.',
-    })),
-    fine: ['24h', '1440m', '1s'].map((grace) => ({ require: rotating(`{ grace: ${grace} }`) })),
+    broken: ['25h', '1441m'].map((grace) =>
+      broken(grace, 'must be at most 24h', route(rotating(`{ grace: ${grace} }`)), {
+        advice: 'Shorten the lifetime of tokens instead.',
+      }),
+    ),
+    fine: ['24h', '1440m', '1s'].map((grace) => route(rotating(`{ grace: ${grace} }`))),
   },
   {
     title: 'rotation needs the identity of every issuer (issuers.*.identity)',
     broken: [
-      {
-        require: rotating('{ grace: 10m }', '"x5t#S256"', 'corp, plain'),
-        at: '{ grace:',
-        says: 'needs the `identity` of issuer `plain`',
-        advice: identityAdvice,
-      },
+      broken(
+        '{ grace:',
+        'needs the `identity` of issuer `plain`',
+        route(rotating('{ grace: 10m }', '"x5t#S256"', 'corp, plain')),
+        { advice: identityAdvice },
+      ),
     ],
-    fine: [{ require: rotating('{ grace: 10m }') }],
+    fine: [route(rotating('{ grace: 10m }'))],
   },
 ]
 
-for (const { title, broken, fine } of rules) {
+for (const { title, broken: problems, fine } of rules) {
   test(`policy.md: ${title}`, (t) => {
-    t.true(broken.length > 0 && fine.length > 0)
-    for (const { at, says, advice = '', severity = 'error', ...parts } of broken) {
+    t.true(problems.length > 0 && fine.length > 0)
+    for (const { at, says, advice = '', severity = 'error', ...parts } of problems) {
       const text = policyOf(parts)
       t.deepEqual(said(text), [[`${placeOf(text, at)} ${severity} ${says}`, advice]], text)
       t.is(parsePolicy(text).ok, severity === 'warning')

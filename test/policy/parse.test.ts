@@ -208,10 +208,10 @@ spec:
     ['audience: ', 'unknown key `audience`'],
     ['"A.example"', 'must be a lower-case host, or `*.` and one'],
     ['/x/../y', 'must be an absolute path in its canonical spelling, without query'],
-    ['x5u', 'must be one of x5t#S256, jwk, spiffe, dpop, wimse'],
+    ['x5u', 'must be one of x5t#S256, jwk, dpop, spiffe, wimse'],
     ['get]', 'must be an HTTP method in upper case'],
     ['crop], bindings: [jwk]', 'there is no issuer `crop`'],
-    ['rotation', '`rotation` is not in this version'],
+    ['{ grace', 'is about `x5t#S256`, which the route does not list'],
   ]
   t.deepEqual(
     problemsOf(text),

@@ -138,12 +138,15 @@ export interface UpstreamCheckResponse {
   readonly ok_response?: {
     readonly headers: readonly HeaderOption[]
     readonly headers_to_remove: readonly string[]
+    readonly response_headers_to_add: readonly HeaderOption[]
   } | null
   readonly dynamic_metadata: { readonly fields: { readonly [name: string]: object } } | null
 }
 
 interface HeaderOption {
   readonly header: { readonly key: string; readonly value: string }
+  /** HeaderAppendAction by its name. */
+  readonly append_action: string
 }
 
 export function decodeCheckResponse(bytes: Buffer): UpstreamCheckResponse {

@@ -14,6 +14,7 @@ import type { Claims } from './issuer.ts'
 export interface DpopClient {
   readonly algorithm: string
   readonly privateKey: CryptoKey
+  readonly publicKey: CryptoKey
   readonly publicJwk: JWK
   /** RFC 7638 thumbprint, as a token carries it in `cnf.jkt`. */
   readonly jkt: string
@@ -35,6 +36,7 @@ export async function createDpopClient({
   return {
     algorithm,
     privateKey,
+    publicKey,
     publicJwk,
     jkt: await calculateJwkThumbprint(publicJwk),
     proof(token, claims = {}, header = {}) {

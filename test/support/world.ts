@@ -123,12 +123,15 @@ export interface WorldOptions {
 export function createTestTools(
   startedAt: number,
   replay: ReplayStore = createMemoryReplay(startedAt),
-  nonceKey: Buffer | undefined = Buffer.alloc(32, 7),
+  nonceKey: Buffer | 'unknown' = Buffer.alloc(32, 7),
 ): Tools {
   const certificates = createCertificateReader()
   return {
     evidence: { certificates, xfcc: createXfccReader(certificates) },
-    proofs: { keys: createProofKeys(), nonces: createNonceKeeper(() => nonceKey) },
+    proofs: {
+      keys: createProofKeys(),
+      nonces: createNonceKeeper(() => (nonceKey === 'unknown' ? undefined : nonceKey)),
+    },
     replay,
   }
 }

@@ -58,6 +58,48 @@ test('contract §4: an allow is code 0 with ok_response, its headers set and rem
   t.deepEqual(response.ok_response?.headers_to_remove, ['authorization', 'x-meshbind-forged'])
 })
 
+const nonce = [['dpop-nonce', 'eyJ7S_zG']] as const
+
+test('RFC 9449 §8.2: DPoP-Nonce on an allow goes to the client, in place of the upstream’s', (t) => {
+  const response = decodeCheckResponse(
+    encodeCheckResponse({ ...allow, responseHeaders: nonce }, 'id-4'),
+  )
+  t.is(response.status?.code, 0)
+  const added = response.ok_response?.response_headers_to_add ?? []
+  t.like(added, [
+    {
+      header: { key: 'dpop-nonce', value: 'eyJ7S_zG' },
+      append_action: 'OVERWRITE_IF_EXISTS_OR_ADD',
+    },
+  ])
+  t.is(added.length, 1)
+  t.is(headerOf(response, 'dpop-nonce'), '', 'not to the upstream')
+  t.is(headerOf(response, 'x-meshbind-presenter'), 'spiffe://mesh.example/ns/shop/sa/orders')
+  t.deepEqual(response.ok_response?.headers_to_remove, ['authorization', 'x-meshbind-forged'])
+})
+
+test('RFC 9449 §9: DPoP-Nonce on a deny stands among the headers of the answer, once', (t) => {
+  const deny: Deny = {
+    ...denyOutright('proof_nonce_required'),
+    challenge: { realm: 'shop', ...bearerOnly, schemes: ['DPoP'], used: 'DPoP' },
+    responseHeaders: nonce,
+  }
+  const response = decodeCheckResponse(encodeCheckResponse(deny, 'id-5'))
+  t.is(headerOf(response, 'dpop-nonce'), 'eyJ7S_zG')
+  t.regex(headerOf(response, 'www-authenticate'), /^DPoP .*error="use_dpop_nonce"/)
+  const keys = response.denied_response?.headers.map(({ header }) => header.key) ?? []
+  t.is(keys.filter((key) => key === 'dpop-nonce').length, 1)
+  t.is(new Set(keys).size, keys.length)
+  t.is(response.ok_response ?? null, null)
+})
+
+test('contract §4: an answer without response headers adds none', (t) => {
+  const response = decodeCheckResponse(encodeCheckResponse(allow, 'id-6'))
+  t.deepEqual(response.ok_response?.response_headers_to_add, [])
+  const denied = decodeCheckResponse(encodeCheckResponse(denyOutright('proof_missing'), 'id-7'))
+  t.is(headerOf(denied, 'dpop-nonce'), '')
+})
+
 test('contract §4: every answer carries its metadata for the access log', (t) => {
   const fields =
     decodeCheckResponse(encodeCheckResponse(allow, 'id-3')).dynamic_metadata?.fields ?? {}

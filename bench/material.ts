@@ -1,0 +1,149 @@
+/** What the bench asks: one policy, a hundred workloads, a thousand tokens, and CheckRequests of every kind. */
+
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { CryptoKey } from 'jose'
+import { encodeCheckRequest } from '../test/support/check-request.ts'
+import { createDpopClient } from '../test/support/dpop.ts'
+import { createTestIssuer, serveJson } from '../test/support/issuer.ts'
+import { createAuthority, type Leaf } from '../test/support/pki.ts'
+import { xfccElement } from '../test/support/xfcc.ts'
+
+export const certificates = 100
+export const tokens = 1000
+const warmMessages = 8192
+const gatewayId = 'spiffe://mesh.example/ns/edge/sa/gateway'
+const proofPath = '/v1/receipts'
+const origin = 'https://payments.example'
+
+export interface Material {
+  readonly policyFile: string
+  /** The presenter's certificate; tokens and certificates seen before, paths and ids varying. */
+  readonly warm: readonly Buffer[]
+  /** The same tokens behind a gateway: its certificate, and an XFCC header of two elements. */
+  readonly hops: readonly Buffer[]
+  /** Tokens never seen before, as many as asked for. */
+  cold(count: number): Promise<Buffer[]>
+  /** A fresh DPoP proof each, by one key, under tokens seen before. They must be sent within a minute. */
+  proofs(count: number): Promise<Buffer[]>
+  /** Proofs alone, to be verified by jose with `proofKey`: the machine's own rate. */
+  bareProofs(count: number): Promise<string[]>
+  readonly proofKey: CryptoKey
+  close(): Promise<void>
+}
+
+function policyText(jwksUrl: string): string {
+  return `
+apiVersion: meshbind/v1alpha1
+kind: BindingPolicy
+metadata: { name: bench }
+spec:
+  clockSkew: 0s
+  trustDomains: [mesh.example]
+  peer: { evidence: [certificate, xfcc], forwarders: [${gatewayId}] }
+  issuers:
+    corp:
+      issuer: https://idp.example
+      audiences: [https://payments.mesh.example]
+      keys: { url: ${jwksUrl} }
+      maxLifetime: 1h
+      identity: { claim: sub }
+  dpop: { origins: [${origin}] }
+  routes:
+    - name: health
+      match: { paths: [/healthz] }
+      require: none
+    - name: receipts
+      match: { methods: [POST], paths: [${proofPath}] }
+      require: { issuers: [corp], bindings: [dpop], scopes: [payments.write] }
+    - name: payments-write
+      match: { methods: [POST], paths: [/v1/payments, /v1/payments/*] }
+      require:
+        issuers: [corp]
+        bindings: [x5t#S256]
+        callers: [spiffe://mesh.example/ns/shop/*]
+        scopes: [payments.write]
+`
+}
+
+export async function createMaterial(): Promise<Material> {
+  const directory = await mkdtemp(join(tmpdir(), 'meshbind-bench-'))
+  const issuer = await createTestIssuer()
+  const jwks = await serveJson(() => issuer.jwks)
+  const policyFile = join(directory, 'policy.yaml')
+  await writeFile(policyFile, policyText(`${jwks.url}/jwks`))
+
+  const authority = await createAuthority()
+  const workload = (n: number) => `spiffe://mesh.example/ns/shop/sa/w${n % certificates}`
+  const leaves: Leaf[] = []
+  for (let n = 0; n < certificates; n++)
+    leaves.push(await authority.issue({ spiffeId: workload(n) }))
+  const leafOf = (n: number) => leaves[n % certificates] as Leaf
+  const gateway = await authority.issue({ spiffeId: gatewayId })
+  const client = await createDpopClient()
+
+  let serial = 0
+  const sign = (n: number, cnf: object) =>
+    issuer.sign({
+      sub: workload(n),
+      scope: 'payments.read payments.write',
+      client_id: 'orders-service',
+      jti: `5f2d1c9e-7b61-4f0e-9a57-${String(serial++).padStart(12, '0')}`,
+      exp: Math.floor(Date.now() / 1000) + 3000,
+      cnf,
+      entitlements: 'a'.repeat(180),
+    })
+  const bound = (n: number) => sign(n, { 'x5t#S256': leafOf(n).x5tS256 })
+  const presented = (n: number, token: string) => {
+    const { envoyText: certificate, spiffeId: principal } = leafOf(n)
+    const id = String(serial++)
+    return encodeCheckRequest({ certificate, principal, token, path: `/v1/payments/${id}?v=1`, id })
+  }
+  const forwarded = (n: number, token: string) => {
+    const id = String(serial++)
+    const xfcc = `${xfccElement(leafOf(n), { by: gatewayId })},${xfccElement(gateway)}`
+    return encodeCheckRequest({
+      certificate: gateway.envoyText,
+      principal: gatewayId,
+      headers: { 'x-forwarded-client-cert': xfcc },
+      token,
+      path: `/v1/payments/${id}?v=1`,
+      id,
+    })
+  }
+  const known: string[] = []
+  const keyBound: string[] = []
+  for (let n = 0; n < tokens; n++) known.push(await bound(n))
+  for (let n = 0; n < certificates; n++) keyBound.push(await sign(n, { jkt: client.jkt }))
+  const knownAt = (n: number) => known[n % tokens] as string
+
+  const proofFor = (token: string) =>
+    client.proof(token, { htu: `${origin}${proofPath}`, jti: `p-${serial++}` })
+  return {
+    policyFile,
+    warm: Array.from({ length: warmMessages }, (_, n) => presented(n % tokens, knownAt(n))),
+    hops: Array.from({ length: warmMessages }, (_, n) => forwarded(n % tokens, knownAt(n))),
+    async cold(count) {
+      const messages: Buffer[] = []
+      for (let n = 0; n < count; n++) messages.push(presented(n, await bound(n)))
+      return messages
+    },
+    async proofs(count) {
+      const messages: Buffer[] = []
+      for (let n = 0; n < count; n++) {
+        const token = keyBound[n % certificates] as string
+        const headers = { dpop: await proofFor(token) }
+        messages.push(encodeCheckRequest({ token, scheme: 'DPoP', headers, path: proofPath }))
+      }
+      return messages
+    },
+    bareProofs: (count) =>
+      Promise.all(Array.from({ length: count }, () => proofFor(keyBound[0] as string))),
+    proofKey: client.publicKey,
+    async close() {
+      jwks.close()
+      await rm(directory, { recursive: true, force: true })
+    },
+  }
+}

@@ -1,0 +1,65 @@
+/** Drives one subject and tells what it did: checks per second, CPU per check, latencies. */
+
+import { readFile } from 'node:fs/promises'
+import { decodeCheckResponse } from '../test/support/check-request.ts'
+import { runLoad } from './http2-load.ts'
+
+export interface Subject {
+  readonly name: string
+  readonly port: number
+  readonly pid: number
+}
+
+export interface Sample {
+  readonly perSecond: number
+  /** Server CPU per check, microseconds; NaN where the system does not tell. */
+  readonly cpuMicroseconds: number
+  /** Milliseconds. */
+  readonly p50: number
+  readonly p99: number
+}
+
+const path = '/envoy.service.auth.v3.Authorization/Check'
+/** One answer in so many is decoded in full: a figure for refusals would mean nothing. */
+const verifyEvery = 64
+
+export async function measure(
+  subject: Subject,
+  messages: readonly Buffer[],
+  count: number,
+  concurrency: number,
+): Promise<Sample> {
+  let refused = 0
+  let answers = 0
+  const cpuBefore = await cpuSeconds(subject.pid)
+  const result = await runLoad({
+    port: subject.port,
+    path,
+    messages,
+    count,
+    concurrency,
+    onMessage: (payload) => {
+      if (answers++ % verifyEvery !== 0) return
+      if (decodeCheckResponse(payload.subarray(5)).status?.code !== 0) refused++
+    },
+  })
+  if (refused > 0)
+    throw new Error(
+      `${subject.name} refused ${refused} of the ${Math.ceil(count / verifyEvery)} checks looked at`,
+    )
+  const cpu = (await cpuSeconds(subject.pid)) - cpuBefore
+  return {
+    perSecond: result.perSecond,
+    cpuMicroseconds: (cpu / count) * 1e6,
+    p50: result.p50,
+    p99: result.p99,
+  }
+}
+
+const clockTicksPerSecond = 100
+
+async function cpuSeconds(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[11]) + Number(fields[12])) / clockTicksPerSecond
+}
