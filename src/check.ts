@@ -53,15 +53,16 @@ export async function check(
   const { require } = route
   if (isUnprotected(require)) return allow(way, require)
 
+  const credential = readCredential(request.authorization)
+  if (isRefusal(credential)) return deny(way, credential)
+  way.credential = credential
+
   const shown = establishPresenter(request.peer, policy.peer, tools.evidence, now)
   const presentation = shown instanceof Promise ? await shown : shown
   if (isRefusal(presentation)) return deny(way, presentation)
   const { presenter } = presentation
   way.presentation = presentation
 
-  const credential = readCredential(request.authorization)
-  if (isRefusal(credential)) return deny(way, credential)
-  way.credential = credential
   const verification = verifyToken(credential.token, require.issuers, require.rules, now)
   const verified = verification instanceof Promise ? await verification : verification
   if (isRefusal(verified)) return deny(way, verified)

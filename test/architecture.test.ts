@@ -148,6 +148,7 @@ test('proofs are minted by their makers alone (architecture §5)', (t) => {
     Presenter: 'evidence/presenter.ts',
     VerifiedToken: 'token/verify.ts',
     Confirmed: 'confirmation/confirm.ts',
+    Unspent: 'confirmation/confirm.ts',
     Unprotected: 'policy/compile.ts',
     SpiffeId: 'evidence/spiffe-id.ts',
   }

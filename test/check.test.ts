@@ -179,7 +179,7 @@ test('contract §5: use_dpop_nonce comes with a nonce on a route that does not l
   t.deepEqual(bearer.response.ok_response?.response_headers_to_add, [])
 })
 
-test.failing('RFC 9449 §7.2: refused evidence is told under the scheme that was used', async (t) => {
+test('RFC 9449 §7.2: refused evidence is told under the scheme that was used', async (t) => {
   const world = await createWorld({ policy: anyBinding })
   const { question } = await dpopQuestion(world)
   const conflict = { ...question, as: world.orders, principal: world.thief.spiffeId }

@@ -7,6 +7,7 @@ import type { ConfirmationInput, ConfirmationMethod, Proof } from './method.ts'
 import { type MethodName, methods } from './methods.ts'
 
 declare const confirmed: unique symbol
+declare const unspent: unique symbol
 
 /** A token that belongs to its presenter. Only `spendProof` makes one. */
 export interface Confirmed extends Grounds {
@@ -14,8 +15,9 @@ export interface Confirmed extends Grounds {
   readonly method: MethodName
 }
 
-/** A confirmation that still has to spend its proof, if it rests on one. */
+/** A confirmation that still has to spend its proof, if it rests on one. Only `confirm` makes one. */
 export interface Unspent {
+  readonly [unspent]: true
   readonly method: MethodName
   readonly proof: Proof | undefined
 }
@@ -48,10 +50,10 @@ export function confirm(
   const method = chooseMethod(understood, input, bindings)
   if (isRefusal(method)) return method
   const prover = understood.find(({ prove }) => prove !== undefined)
-  if (prover?.prove === undefined) return { method, proof: undefined }
+  if (prover?.prove === undefined) return mintUnspent(method, undefined)
   return prover
     .prove(memberOf(cnf, prover), input)
-    .then((proof) => (isRefusal(proof) ? proof : { method, proof }))
+    .then((proof) => (isRefusal(proof) ? proof : mintUnspent(method, proof)))
 }
 
 /** The one that the route lists: a member's method, or else the identity. */
@@ -128,6 +130,10 @@ function has(cnf: JsonObject, { member: name }: Method): boolean {
 
 function memberOf(cnf: JsonObject, { member: name = '' }: Method): unknown {
   return member(cnf, name)
+}
+
+function mintUnspent(method: MethodName, proof: Proof | undefined): Unspent {
+  return { method, proof } as Unspent
 }
 
 function mint(method: MethodName): Confirmed {

@@ -20,7 +20,9 @@ export interface Workload {
 export interface Peer extends Workload {
   /** The XFCC header, where it is listed and was sent; its last element is the peer's own. */
   readonly hops: Hops | undefined
-  /** Intermediate certificates that came with the peer's, unverified. */
+  /** The certificate that was shown, whichever evidence counts, for a chain to be verified from it. */
+  readonly leaf: CertificateFacts | undefined
+  /** Intermediate certificates that came with it, unverified. */
   readonly chain: readonly Buffer[]
 }
 
@@ -67,6 +69,8 @@ export function establishPeer(
   if (conflict !== undefined) return conflict
 
   const shown = certificate ?? hop?.certificate
+  if (shown !== undefined && !rules.trustDomains.has(shown.trustDomain))
+    return refuse('trust_domain_refused')
   const outdated = shown && judgeValidity(shown, now)
   if (outdated !== undefined) return outdated
   const source = rules.evidence.find((listed) => isThere(listed, principal, certificate, hop))
@@ -82,6 +86,7 @@ export function establishPeer(
     certificate: byName ? undefined : shown,
     evidence: source,
     hops,
+    leaf: shown,
     chain: hop?.chain ?? [],
   }
 }
@@ -166,7 +171,7 @@ function fromWaypoint(
   if (spiffeId === undefined) return invalid('the XFCC URI is not a SPIFFE ID with a path')
   if (!rules.trustDomains.has(trustDomainOf(spiffeId))) return refuse('trust_domain_refused')
   const shown = { spiffeId, x5tS256: undefined, certificate: undefined }
-  return { ...shown, evidence: 'waypoint', hops, chain: [] }
+  return { ...shown, evidence: 'waypoint', hops, leaf: undefined, chain: [] }
 }
 
 function invalid(detail: string): Refusal {

@@ -66,9 +66,9 @@ function judgeTrust(
   trust: TrustStore,
   now: number,
 ): Refusal | undefined | Promise<Refusal | undefined> {
-  return peer.certificate === undefined
+  return peer.leaf === undefined
     ? refuse('presenter_invalid', 'trustBundles need the certificate, which was not sent')
-    : trust.verify(peer.certificate, peer.chain, now)
+    : trust.verify(peer.leaf, peer.chain, now)
 }
 
 /**
@@ -93,6 +93,8 @@ function follow(peer: Peer, rules: PresenterRules, now: number): Presentation | 
     forwarders.push(spiffeId)
     if (hop?.by !== spiffeId) return presented(peer, forwarders, undefined)
     if (forwarders.length > rules.maxForwards) return refuse('forward_too_long')
+    const next = readWorkload(hop.uri, hop.x5tS256, hop.certificate, rules, now)
+    if (isRefusal(next)) return next
     if (!hop.certain) {
       return refuse('evidence_conflict', 'XFCC pairs after URI may be part of it: Cert is needed')
     }
@@ -100,8 +102,6 @@ function follow(peer: Peer, rules: PresenterRules, now: number): Presentation | 
     if (earlier.some((by) => by === spiffeId || workloadId(by) === undefined)) {
       return refuse('evidence_conflict', 'an earlier XFCC element may be the forwarder’s own')
     }
-    const next = readWorkload(hop.uri, hop.x5tS256, hop.certificate, rules, now)
-    if (isRefusal(next)) return next
     workload = next
   }
 }

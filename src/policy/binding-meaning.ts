@@ -9,6 +9,7 @@ import type { RequirementDocument } from './schema.ts'
 type Place = Unplaced['path']
 
 const maxGraceSeconds = 24 * 3600
+const maxBackdateSeconds = 3600
 
 export function bindingProblems(
   base: Place,
@@ -16,6 +17,11 @@ export function bindingProblems(
   parts: Parts,
 ): Unplaced[] {
   return [
+    ...require.bindings.flatMap((binding, i) =>
+      require.bindings.indexOf(binding) < i
+        ? [error([...base, 'bindings', i], `\`${binding}\` is listed twice`)]
+        : [],
+    ),
     ...evidenceProblems(base, require, parts),
     ...dpopProblems(base, require, parts),
     ...rotationProblems([...base, 'rotation'], require, parts),
@@ -95,6 +101,10 @@ function rotationProblems(at: Place, require: RequirementDocument, parts: Parts)
   if (durationSeconds(rotation.grace) > maxGraceSeconds) {
     const advice = 'Shorten the lifetime of tokens instead.'
     problems.push(error([...at, 'grace'], 'must be at most 24h', advice))
+  }
+  if (rotation.backdate !== undefined && durationSeconds(rotation.backdate) > maxBackdateSeconds) {
+    const advice = 'Meshes date certificates back by seconds or minutes; more would make old ones new.'
+    problems.push(error([...at, 'backdate'], 'must be at most 1h', advice))
   }
   for (const name of require.issuers ?? []) {
     const issuer = parts.issuers.get(name)

@@ -77,6 +77,8 @@ async function ask(
     token,
     scheme: dpop ? 'DPoP' : 'Bearer',
     headers,
+    // Envoy's connection has no certificate of its own at a waypoint.
+    ...(on === waypoint ? { destination: '' } : {}),
     ...more,
   })
   const { presenter, peer, forwards } = JSON.parse(verdict.line)
@@ -278,6 +280,13 @@ test('waypoint: an element that is not of its form is refused (Istio xfcc-includ
   }
   const foreign = `By=${waypointId};URI=spiffe://evil.example/ns/shop/sa/orders`
   t.is(await outcomeOf('/identity', null, foreign, waypoint), 'trust_domain_refused')
+})
+
+test('waypoint: By is this Envoy, where Envoy says who it is (policy peer.evidence)', async (t) => {
+  const said = (destination: string) =>
+    outcomeOf('/identity', null, written, waypoint, { destination })
+  t.is(await said(waypointId), 'allowed')
+  t.is(await said(thiefId), 'evidence_conflict')
 })
 
 test('waypoint: no client is nobody, and a principal or certificate is a contradiction (Istio xfcc-include-client-identity)', async (t) => {

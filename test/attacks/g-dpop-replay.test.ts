@@ -2,7 +2,7 @@
 
 import test from 'ava'
 import { check, type Tools } from '../../src/check.ts'
-import { type Confirmed, spendProof } from '../../src/confirmation/confirm.ts'
+import { type Confirmed, spendProof, type Unspent } from '../../src/confirmation/confirm.ts'
 import { createNonceKeeper } from '../../src/confirmation/nonce.ts'
 import { isRefusal } from '../../src/decision/decision.ts'
 import { createMemoryReplay } from '../../src/state/memory.ts'
@@ -221,7 +221,7 @@ test('G143: 200,000 distinct jti take no more than the bound, and none that live
     proof: { replayKey: `key-${i}`, takenFrom: start - skew, expiresAt: start + maxAge + skew },
   })
   const reasonOf = (i: number) => {
-    const spent = spendProof(proofOf(i), replay, start) as Confirmed
+    const spent = spendProof(proofOf(i) as Unspent, replay, start) as Confirmed
     return isRefusal(spent) ? spent.refused : ''
   }
   const found = Array.from({ length: 200_000 }, (_, i) => reasonOf(i))
@@ -343,7 +343,7 @@ test('RFC 9449 §8.2: a required route gives a nonce on every answer, one that i
     ['scheme_mismatch', question(undefined, { scheme: 'Bearer' })],
     ['binding_mismatch', question(await stranger.proof(token, { nonce }))],
     ['scope_insufficient', question(scoped, { path: '/scoped' })],
-    ['presenter_invalid', { certificate: 'junk' }],
+    ['presenter_invalid', question(proof, { certificate: 'junk' })],
     ['', { token: certified, path: '/mixed', as: own.orders }],
   ]
   for (const [reason, asked] of answers) {

@@ -5,8 +5,8 @@
 
 import { webcrypto } from 'node:crypto'
 import test from 'ava'
-import { confirm, spendProof } from '../../src/confirmation/confirm.ts'
-import type { BindingRules, ConfirmationInput } from '../../src/confirmation/method.ts'
+import { confirm, spendProof, type Unspent } from '../../src/confirmation/confirm.ts'
+import type { BindingRules, ConfirmationInput, Proof } from '../../src/confirmation/method.ts'
 import { isRefusal } from '../../src/decision/decision.ts'
 import type { Presenter } from '../../src/evidence/presenter.ts'
 import type { SingleHeader } from '../../src/request.ts'
@@ -330,8 +330,11 @@ test('check.ts: what rests on no proof waits for nothing', (t) => {
 const proof = { replayKey: 'key', takenFrom: now - 1, expiresAt: now + 90 }
 const dpop = { method: 'dpop', proof } as const
 
-async function spend(replay: ReplayStore, unspent: Parameters<typeof spendProof>[0] = dpop) {
-  const found = await spendProof(unspent, replay, now)
+/** What `confirm` alone may make, made up. */
+type MadeUp = { readonly method: string; readonly proof: Proof | undefined }
+
+async function spend(replay: ReplayStore, unspent: MadeUp = dpop) {
+  const found = await spendProof(unspent as Unspent, replay, now)
   return isRefusal(found) ? found.refused : `allow by ${found.method}`
 }
 

@@ -153,7 +153,7 @@ test('a principal that is not listed is not looked at where no certificate was s
   t.is(establish({ principal: 'CN=anything' }), 'nobody')
 })
 
-test.failing('a certificate of another trust domain is refused where it is not listed (policy.md presenter 5)', (t) => {
+test('a certificate of another trust domain is refused where it is not listed (policy.md presenter 5)', (t) => {
   const certificate = foreign.envoyText
   t.is(establish({ certificate, evidence: ['principal'] }), 'trust_domain_refused')
   const shown = { certificate, principal: foreignId, evidence: ['xfcc'] } as const
