@@ -6,14 +6,15 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import { compactVerify } from 'jose'
 import { startMeshbind } from '../test/support/meshbind.ts'
-import { certificates, createMaterial, type Material, tokens } from './material.ts'
+import type { Rate, Work } from './jose-rate.ts'
+import { certificates, createMaterial, tokens } from './material.ts'
 import { measure, type Sample, type Subject } from './measure.ts'
+import { loadCore, pin, serverCore } from './pin.ts'
 
 const repetitions = Number(process.env['BENCH_REPETITIONS'] ?? 5)
 const warmCount = 30_000
-const coldCount = 4000
+const coldCount = 8000
 
 const say = (text: string) => process.stderr.write(`… ${text}\n`)
 
@@ -33,24 +34,13 @@ function spread(values: readonly number[], digits = 2): string {
   return `${median(values).toFixed(digits)} (${Math.min(...values).toFixed(digits)}–${Math.max(...values).toFixed(digits)})`
 }
 
-/** The machine's plain ES256 rate: jose alone, 32 verifications at once, CPU counted as it is for the servers. */
-async function verifyPlainly({ proofKey }: Material, proofs: readonly string[]): Promise<Sample> {
-  let next = 0
-  const cpuBefore = process.cpuUsage()
-  const startedAt = performance.now()
-  const work = async () => {
-    for (let proof = proofs[next++]; proof !== undefined; proof = proofs[next++])
-      await compactVerify(proof, proofKey, { algorithms: ['ES256'] })
-  }
-  await Promise.all(Array.from({ length: 32 }, work))
-  const { user, system } = process.cpuUsage(cpuBefore)
-  const seconds = (performance.now() - startedAt) / 1000
-  return {
-    perSecond: proofs.length / seconds,
-    cpuMicroseconds: (user + system) / proofs.length,
-    p50: Number.NaN,
-    p99: Number.NaN,
-  }
+/** The machine's plain ES256 rate: jose alone, 32 verifications at once, on the core that the servers have. */
+async function verifyPlainly(child: ChildProcess, work: Work): Promise<Sample> {
+  const rate = await new Promise<Rate>((resolve) => {
+    child.once('message', (message) => resolve(message as Rate))
+    child.send(work)
+  })
+  return { ...rate, p50: Number.NaN, p99: Number.NaN }
 }
 
 const cleanups: (() => unknown)[] = []
@@ -82,11 +72,26 @@ async function main(): Promise<void> {
   cleanups.push(() => meshbind.stop())
   const subject: Subject = { name: 'meshbind', port: meshbind.port, pid: meshbind.pid }
 
+  const jose = fork(fileURLToPath(new URL('./jose-rate.ts', import.meta.url)))
+  cleanups.push(() => jose.kill())
+  const verify = async () =>
+    verifyPlainly(jose, { key: material.proofKey, proofs: await material.bareProofs(coldCount) })
+
+  const pinned = await Promise.all([
+    ...[floor.subject.pid, subject.pid, jose.pid ?? 0].map((pid) => pin(pid, serverCore)),
+    pin(process.pid, loadCore),
+  ])
+  say(
+    pinned.every(Boolean)
+      ? `servers on core ${serverCore}, load on core ${loadCore}`
+      : 'not pinned to cores (taskset): expect more spread',
+  )
+
   say('warming up')
   for (const each of [floor.subject, subject]) await measure(each, warm, warmCount, 32)
   await measure(subject, hops, warmCount, 32)
   await measure(subject, await material.proofs(coldCount), coldCount, 32)
-  await verifyPlainly(material, await material.bareProofs(coldCount))
+  await verify()
 
   const samples: Samples = {
     ...{ floor: [], warm: [], hops: [], cold: [], proofs: [], jose: [] },
@@ -96,7 +101,6 @@ async function main(): Promise<void> {
     say(`repetition ${r + 1} of ${repetitions}`)
     const cold = await material.cold(coldCount)
     const proofs = await material.proofs(coldCount)
-    const bare = await material.bareProofs(coldCount)
     samples.floor.push(await measure(floor.subject, warm, warmCount, 32))
     samples.warm.push(await measure(subject, warm, warmCount, 32))
     samples.hops.push(await measure(subject, hops, warmCount, 32))
@@ -104,7 +108,7 @@ async function main(): Promise<void> {
     samples.warmAlone.push(await measure(subject, warm, warmCount / 5, 1))
     samples.cold.push(await measure(subject, cold, coldCount, 32))
     samples.proofs.push(await measure(subject, proofs, coldCount, 32))
-    samples.jose.push(await verifyPlainly(material, bare))
+    samples.jose.push(await verify())
   }
   report(samples, warm)
 }

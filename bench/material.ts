@@ -3,7 +3,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { CryptoKey } from 'jose'
+import type { JWK } from 'jose'
 import { encodeCheckRequest } from '../test/support/check-request.ts'
 import { createDpopClient } from '../test/support/dpop.ts'
 import { createTestIssuer, serveJson } from '../test/support/issuer.ts'
@@ -29,7 +29,7 @@ export interface Material {
   proofs(count: number): Promise<Buffer[]>
   /** Proofs alone, to be verified by jose with `proofKey`: the machine's own rate. */
   bareProofs(count: number): Promise<string[]>
-  readonly proofKey: CryptoKey
+  readonly proofKey: JWK
   close(): Promise<void>
 }
 
@@ -140,7 +140,7 @@ export async function createMaterial(): Promise<Material> {
     },
     bareProofs: (count) =>
       Promise.all(Array.from({ length: count }, () => proofFor(keyBound[0] as string))),
-    proofKey: client.publicKey,
+    proofKey: client.publicJwk,
     async close() {
       jwks.close()
       await rm(directory, { recursive: true, force: true })
