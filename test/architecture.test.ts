@@ -104,8 +104,7 @@ const packageRooms: { readonly [name: string]: (file: SourceFile) => boolean } =
   '@grpc/proto-loader': ({ room }) => room === 'wire',
   'protobufjs/minimal.js': ({ room }) => room === 'wire',
   '@redis/client': ({ room }) => room === 'state',
-  jose: ({ room, path }) =>
-    room === 'token' || ['confirmation/dpop-proof.ts', 'confirmation/proof-keys.ts'].includes(path),
+  jose: ({ path }) => path === 'token/signature.ts',
   pkijs: ({ path }) => /^evidence\/trust[a-z-]*\.ts$/.test(path),
   'lru-cache': ({ room }) => room === 'text-cache',
   yaml: ({ path }) => ['policy/parse.ts', 'cli/policy-file.ts'].includes(path),

@@ -1,10 +1,12 @@
 /** What the header of a DPoP proof says, and its key, imported once: a client's proofs all have the same header. */
 
-import { importJWK, type JWK } from 'jose'
+import type { KeyObject } from 'node:crypto'
 import { isJsonObject, member } from '../strict-json.ts'
 import { createTextCache, wholeText } from '../text-cache.ts'
 import { type Algorithm, algorithms, fitsAlgorithm } from '../token/algorithms.ts'
 import { decodeObject, forbiddenMember } from '../token/jws.ts'
+import { isSignatureKey } from '../token/key-set.ts'
+import { importPublicKey } from '../token/signature.ts'
 import { readPublicKey, thumbprint } from './public-key.ts'
 
 /** A proof header that is well-formed; whether its algorithm is taken is the policy's matter. */
@@ -12,8 +14,8 @@ export interface ProofHeader {
   readonly algorithm: Algorithm
   /** RFC 7638 thumbprint of its `jwk`. */
   readonly thumbprint: string
-  /** The key for `algorithm`; rejects where it is none (a point off the curve, an RSA key that is too short). */
-  readonly key: () => Promise<CryptoKey>
+  /** The key for `algorithm`; rejects where it is none (a point off the curve). */
+  readonly key: () => Promise<KeyObject>
 }
 
 export interface ProofKeys {
@@ -22,8 +24,6 @@ export interface ProofKeys {
   /** Keeps a header whose proof has verified: junk cannot push good ones out. */
   keep(encodedHeader: string, header: ProofHeader): void
 }
-
-type CryptoKey = Exclude<Awaited<ReturnType<typeof importJWK>>, Uint8Array>
 
 const maxBytes = 16 * 1024 * 1024
 const overheadBytes = 2 * 1024
@@ -51,15 +51,16 @@ function readHeader(encoded: string): ProofHeader | string {
   if (algorithm === undefined) return 'alg is no asymmetric signature algorithm that is known here'
   const given = member(header, 'jwk')
   const key = readPublicKey(given)
-  if (key === undefined || !isJsonObject(given)) return 'jwk is not a public key'
+  if (key === undefined || !isJsonObject(given) || !isSignatureKey(given))
+    return 'jwk is not a public key'
   if (!fitsAlgorithm(given, algorithm)) return 'jwk does not go with alg'
   const jwk = Object.fromEntries(key)
-  let imported: Promise<CryptoKey> | undefined
+  let imported: Promise<KeyObject> | undefined
   return {
     algorithm,
     thumbprint: thumbprint(key),
     key: () => {
-      imported ??= importJWK(jwk as JWK, algorithm) as Promise<CryptoKey>
+      imported ??= importPublicKey(jwk, algorithm)
       return imported
     },
   }

@@ -103,7 +103,8 @@ function rotationProblems(at: Place, require: RequirementDocument, parts: Parts)
     problems.push(error([...at, 'grace'], 'must be at most 24h', advice))
   }
   if (rotation.backdate !== undefined && durationSeconds(rotation.backdate) > maxBackdateSeconds) {
-    const advice = 'Meshes date certificates back by seconds or minutes; more would make old ones new.'
+    const advice =
+      'Meshes date certificates back by seconds or minutes; more would make old ones new.'
     problems.push(error([...at, 'backdate'], 'must be at most 1h', advice))
   }
   for (const name of require.issuers ?? []) {

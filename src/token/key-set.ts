@@ -1,16 +1,17 @@
 /** A JWK Set as verification keys (RFC 7517 §5): what cannot be a signature key of the issuer is left out, never guessed at. */
 
-import { type CryptoKey, importJWK } from 'jose'
+import type { KeyObject } from 'node:crypto'
 import { isJsonObject, type JsonObject, member, parseStrictJson } from '../strict-json.ts'
 import { type Algorithm, fitsAlgorithm, holdsSecret } from './algorithms.ts'
 import { decodeBase64url } from './base64url.ts'
 import { hasRocaFingerprint } from './roca.ts'
+import { importPublicKey } from './signature.ts'
 
 /** One public key for one algorithm. Its object identity stands for "this key is still in the set". */
 export interface VerificationKey {
   readonly keyId: string | undefined
   readonly algorithm: Algorithm
-  readonly key: CryptoKey
+  readonly key: KeyObject
   /** The JWK's own text: equal text after a refetch keeps the object, and with it the tokens it has verified. */
   readonly jwkText: string
 }
@@ -66,15 +67,14 @@ async function importKey(
   const keyId = member(jwk, 'kid')
   if (keyId !== undefined && typeof keyId !== 'string') return undefined
   try {
-    const key = await importJWK({ ...jwk, alg: algorithm, ext: true }, algorithm)
-    return key instanceof Uint8Array ? undefined : { keyId, algorithm, key, jwkText }
+    return { keyId, algorithm, key: await importPublicKey(jwk, algorithm), jwkText }
   } catch {
     return undefined // a point off its curve, a broken modulus: the runtime's own import refuses it
   }
 }
 
-/** RFC 7517 §4.2, §4.3; RFC 8725 §3.5. Symmetric and private keys have no place in a public set. */
-function isSignatureKey(jwk: JsonObject): boolean {
+/** RFC 7517 §4.2, §4.3; RFC 8725 §3.5. Symmetric and private keys have no place where a public one is told. */
+export function isSignatureKey(jwk: JsonObject): boolean {
   const use = member(jwk, 'use')
   const operations = member(jwk, 'key_ops')
   if (use !== undefined && use !== 'sig') return false

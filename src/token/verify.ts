@@ -1,6 +1,5 @@
 /** From a token's text to a `VerifiedToken`: signature and claims are remembered as facts, time and audience are judged anew. */
 
-import { compactVerify, errors } from 'jose'
 import { isRefusal, type Refusal, refuse } from '../decision/decision.ts'
 import { countValues, member } from '../strict-json.ts'
 import { createTextCache, signature } from '../text-cache.ts'
@@ -9,6 +8,7 @@ import { type IdentitySource, judgeTime, readClaims, type TokenClaims } from './
 import { normaliseType, readJws, type UnverifiedJws } from './jws.ts'
 import type { VerificationKey } from './key-set.ts'
 import type { KeySource } from './key-source.ts'
+import { verifySignature } from './signature.ts'
 
 declare const verified: unique symbol
 
@@ -164,10 +164,8 @@ export function createTokenIssuer(settings: IssuerSettings, keys: KeySource): To
     if (key === 'unavailable') return refuse('keys_unavailable')
     if (key === 'unknown') return refuse('token_key_unknown')
     if (rejected.get(text) === key) return refuse('token_signature_invalid')
-    try {
-      await compactVerify(text, key.key, { algorithms: [key.algorithm] })
-    } catch (error) {
-      if (error instanceof errors.JWSSignatureVerificationFailed) rejected.set(text, key)
+    if (!(await verifySignature(text, key.key, key.algorithm))) {
+      rejected.set(text, key)
       return refuse('token_signature_invalid')
     }
     // The key may have been withdrawn while the signature was checked.
