@@ -34,7 +34,7 @@ function spread(values: readonly number[], digits = 2): string {
   return `${median(values).toFixed(digits)} (${Math.min(...values).toFixed(digits)}–${Math.max(...values).toFixed(digits)})`
 }
 
-/** The machine's plain ES256 rate: jose alone, 32 verifications at once, on the core that the servers have. */
+/** The machine's plain ES256 rate: jose alone, on the core that the servers have. */
 async function verifyPlainly(child: ChildProcess, work: Work): Promise<Sample> {
   const rate = await new Promise<Rate>((resolve) => {
     child.once('message', (message) => resolve(message as Rate))
@@ -51,7 +51,9 @@ interface Samples {
   readonly hops: Sample[]
   readonly cold: Sample[]
   readonly proofs: Sample[]
+  /** One after the other, and 32 at once. */
   readonly jose: Sample[]
+  readonly joseAtOnce: Sample[]
   readonly floorAlone: Sample[]
   readonly warmAlone: Sample[]
 }
@@ -74,8 +76,10 @@ async function main(): Promise<void> {
 
   const jose = fork(fileURLToPath(new URL('./jose-rate.ts', import.meta.url)))
   cleanups.push(() => jose.kill())
-  const verify = async () =>
-    verifyPlainly(jose, { key: material.proofKey, proofs: await material.bareProofs(coldCount) })
+  const verify = async (atOnce: number) => {
+    const proofs = await material.bareProofs(coldCount)
+    return verifyPlainly(jose, { key: material.proofKey, proofs, atOnce })
+  }
 
   const pinned = await Promise.all([
     ...[floor.subject.pid, subject.pid, jose.pid ?? 0].map((pid) => pin(pid, serverCore)),
@@ -91,10 +95,10 @@ async function main(): Promise<void> {
   for (const each of [floor.subject, subject]) await measure(each, warm, warmCount, 32)
   await measure(subject, hops, warmCount, 32)
   await measure(subject, await material.proofs(coldCount), coldCount, 32)
-  await verify()
+  for (const atOnce of [1, 32]) await verify(atOnce)
 
   const samples: Samples = {
-    ...{ floor: [], warm: [], hops: [], cold: [], proofs: [], jose: [] },
+    ...{ floor: [], warm: [], hops: [], cold: [], proofs: [], jose: [], joseAtOnce: [] },
     ...{ floorAlone: [], warmAlone: [] },
   }
   for (let r = 0; r < repetitions; r++) {
@@ -108,7 +112,8 @@ async function main(): Promise<void> {
     samples.warmAlone.push(await measure(subject, warm, warmCount / 5, 1))
     samples.cold.push(await measure(subject, cold, coldCount, 32))
     samples.proofs.push(await measure(subject, proofs, coldCount, 32))
-    samples.jose.push(await verify())
+    samples.jose.push(await verify(1))
+    samples.joseAtOnce.push(await verify(32))
   }
   report(samples, warm)
 }
@@ -147,12 +152,18 @@ function report(samples: Samples, warm: readonly Buffer[]): void {
   row('DPoP, fresh proof each', samples.proofs, samples.floor)
   row('floor, one at a time', samples.floorAlone, samples.floorAlone)
   row('warm, one at a time', samples.warmAlone, samples.floorAlone)
-  row('jose ES256 verify alone', samples.jose, samples.jose)
-  console.log(`
-  two hops / warm                          ${ratios(samples.hops, samples.warm, rate)}
-  DPoP / jose alone, per core              ${ratios(samples.proofs, samples.jose, perCore)}
-  token never seen / jose alone, per core  ${ratios(samples.cold, samples.jose, perCore)}
-`)
+  row('jose, ES256, in turn', samples.jose, samples.jose)
+  row('jose, ES256, 32 at once', samples.joseAtOnce, samples.joseAtOnce)
+  const against = (title: string, of: readonly Sample[], base: readonly Sample[]) =>
+    columns(title, ratios(of, base, rate), '', '', ratios(of, base, perCore))
+  console.log()
+  columns('', 'by rate', '', '', 'per core')
+  against('two hops / warm', samples.hops, samples.warm)
+  against('DPoP / jose in turn', samples.proofs, samples.jose)
+  against('DPoP / jose 32 at once', samples.proofs, samples.joseAtOnce)
+  against('never seen / jose in turn', samples.cold, samples.jose)
+  against('never seen / jose 32', samples.cold, samples.joseAtOnce)
+  console.log()
   columns('latency (ms)', 'p50', 'p99')
   for (const [title, of] of [
     ['floor, 32 in flight', samples.floor],

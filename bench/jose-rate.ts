@@ -5,6 +5,8 @@ import { compactVerify, importJWK, type JWK } from 'jose'
 export interface Work {
   readonly key: JWK
   readonly proofs: readonly string[]
+  /** How many verifications are under way at once. */
+  readonly atOnce: number
 }
 
 export interface Rate {
@@ -12,9 +14,7 @@ export interface Rate {
   readonly cpuMicroseconds: number
 }
 
-const atOnce = 32
-
-process.on('message', async ({ key, proofs }: Work) => {
+process.on('message', async ({ key, proofs, atOnce }: Work) => {
   const imported = await importJWK(key, 'ES256')
   let next = 0
   const cpuBefore = process.cpuUsage()

@@ -7,6 +7,7 @@ import { check, type Tools } from '../check.ts'
 import { denyOutright } from '../decision/decision.ts'
 import { type DecisionLogMode, decisionLine, isLogged } from '../observe/decision-log.ts'
 import { createLog, describeError, type Log, type LogLevel } from '../observe/log.ts'
+import { isUnprotected } from '../policy/compile.ts'
 import { maxPolicyLength } from '../policy/parse.ts'
 import { renderProblem } from '../policy/problem.ts'
 import { type AuthorizationServer, startServer } from '../wire/server.ts'
@@ -41,6 +42,7 @@ export async function serve(settings: ServeSettings): Promise<number> {
   const live = await loadPolicy(settings.policy, log)
   const { policy } = live
   const liveTools = await createTools(settings, log, nowSeconds)
+  if (settings.state === 'memory' && takesProofs(policy)) log.app.warn(memoryOnly)
   let ready = false
   let draining = false
 
@@ -92,6 +94,13 @@ export async function serve(settings: ServeSettings): Promise<number> {
   return exitCode.good
 }
 
+const memoryOnly =
+  'proofs are remembered by this process alone: those that may have been spent before it are refused for the length of clockSkew, and replicas need --state redis://…'
+
+function takesProofs({ routes }: LivePolicy['policy']): boolean {
+  return routes.some(({ require }) => !isUnprotected(require) && require.schemes.includes('DPoP'))
+}
+
 async function loadPolicy(file: string, log: Log): Promise<LivePolicy> {
   const bytes = await readBoundedFile(file, maxPolicyLength).catch((error: Error) => {
     throw new CommandError(error.message)
@@ -140,7 +149,7 @@ function bundleLogger(log: Log): Parameters<typeof startPolicy>[1]['onBundle'] {
     else
       log.app.warn(
         { trust_domain: trustDomain, problem },
-        'trust bundle could not be read: the last good one serves; without any, its workloads are refused as presenter_invalid',
+        'trust bundle could not be read or used: the last good one serves; without any, its workloads are refused as presenter_invalid',
       )
   }
 }

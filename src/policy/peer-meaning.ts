@@ -2,7 +2,7 @@
 
 import { hasPath, parseSpiffeId, trustDomainOf } from '../evidence/spiffe-id.ts'
 import type { Parts } from './parts.ts'
-import { error, type Unplaced } from './problem.ts'
+import { error, type Unplaced, warning } from './problem.ts'
 
 const base = ['spec', 'peer']
 
@@ -44,6 +44,16 @@ function forwarderProblems({ peer, spec }: Parts): Unplaced[] {
   }
   if (maxForwards !== undefined && forwarders === undefined) {
     problems.push({ ...error([...base, 'maxForwards'], 'goes with `forwarders`'), at: 'key' })
+  }
+  for (const [i, entry] of (forwarders ?? []).entries()) {
+    if (typeof entry === 'string' || entry.presents !== true) continue
+    problems.push(
+      warning(
+        [...base, 'forwarders', i, 'presents'],
+        'lets every client that shows no certificate to this forwarder pass as the forwarder itself',
+        'Leave it out unless the forwarder makes calls of its own, and then demand client certificates of all others.',
+      ),
+    )
   }
   const domains = spec['trustDomains']
   const ids = (forwarders ?? []).map((entry) => (typeof entry === 'string' ? entry : entry.id))
