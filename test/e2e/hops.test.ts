@@ -300,6 +300,8 @@ e2e(
     for (const uri of [
       `https://x.example/a,${forged(gatewayId)}`,
       `https://x.example/a,By=x;URI=y,${forged(gatewayId)}`,
+      `${ordersId};DNS=x`,
+      `${ordersId};Issuer=x`,
     ]) {
       const hidden = await injecting(uri)
       for (const listener of ['sanitizeSet', 'appendForward']) {

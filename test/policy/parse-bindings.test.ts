@@ -87,6 +87,22 @@ const loopbackOnly = 'must be https (http is for loopback alone)'
 
 const rules: readonly Rule[] = [
   {
+    title: 'a forwarder that presents for itself draws a warning (Who is the presenter, 3)',
+    broken: [
+      broken(
+        'true }]',
+        'lets every client that shows no certificate to this forwarder pass as the forwarder itself',
+        peer(`evidence: [xfcc], forwarders: [{ id: ${gateway}, presents: true }]`),
+        {
+          advice:
+            'Leave it out unless the forwarder makes calls of its own, and then demand client certificates of all others.',
+          severity: 'warning',
+        },
+      ),
+    ],
+    fine: [peer(`evidence: [xfcc], forwarders: [{ id: ${gateway} }]`)],
+  },
+  {
     title: 'evidence is listed once',
     broken: [
       broken(
@@ -169,7 +185,7 @@ const rules: readonly Rule[] = [
       broken(
         '{ id: spiffe',
         aForwarder,
-        peer('evidence: [xfcc], forwarders: [{ id: spiffe://mesh.example, presents: true }]'),
+        peer('evidence: [xfcc], forwarders: [{ id: spiffe://mesh.example, presents: false }]'),
       ),
       broken(
         'spiffe://evil',
@@ -178,7 +194,7 @@ const rules: readonly Rule[] = [
       ),
     ],
     fine: [
-      peer(`evidence: [xfcc], forwarders: [${gateway}, { id: ${edge}, presents: true }]`),
+      peer(`evidence: [xfcc], forwarders: [${gateway}, { id: ${edge}, presents: false }]`),
       {
         ...peer('evidence: [xfcc], forwarders: [spiffe://b.example/gw]'),
         trustDomains: 'mesh.example, b.example',
@@ -196,7 +212,7 @@ const rules: readonly Rule[] = [
       broken(
         '{ id: spiffe',
         'is listed twice',
-        peer(`evidence: [xfcc], forwarders: [${gateway}, { id: ${gateway}, presents: true }]`),
+        peer(`evidence: [xfcc], forwarders: [${gateway}, { id: ${gateway}, presents: false }]`),
       ),
     ],
     fine: [peer(`evidence: [xfcc], forwarders: [${edge}, ${gateway}]`)],
