@@ -34,7 +34,7 @@ function spread(values: readonly number[], digits = 2): string {
   return `${median(values).toFixed(digits)} (${Math.min(...values).toFixed(digits)}–${Math.max(...values).toFixed(digits)})`
 }
 
-/** The machine's plain ES256 rate: jose alone, on the core that the servers have. */
+/** The machine's plain ES256 rate: jose alone, in a process of its own. */
 async function verifyPlainly(child: ChildProcess, work: Work): Promise<Sample> {
   const rate = await new Promise<Rate>((resolve) => {
     child.once('message', (message) => resolve(message as Rate))
@@ -81,15 +81,12 @@ async function main(): Promise<void> {
     return verifyPlainly(jose, { key: material.proofKey, proofs, atOnce })
   }
 
-  const pinned = await Promise.all([
-    ...[floor.subject.pid, subject.pid, jose.pid ?? 0].map((pid) => pin(pid, serverCore)),
-    pin(process.pid, loadCore),
-  ])
-  say(
-    pinned.every(Boolean)
-      ? `servers on core ${serverCore}, load on core ${loadCore}`
-      : 'not pinned to cores (taskset): expect more spread',
-  )
+  if (process.env['BENCH_PIN'] === '1') {
+    const servers = [floor.subject.pid, subject.pid, jose.pid ?? 0]
+    for (const pid of servers) await pin(pid, serverCore)
+    await pin(process.pid, loadCore)
+    say(`servers on core ${serverCore}, load on core ${loadCore}`)
+  }
 
   say('warming up')
   for (const each of [floor.subject, subject]) await measure(each, warm, warmCount, 32)

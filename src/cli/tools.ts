@@ -47,7 +47,6 @@ export async function createTools(
       close: async () => {},
     }
   }
-  let key = fixedKey
   const shared = connectState({
     url: settings.state,
     clock,
@@ -58,17 +57,12 @@ export async function createTools(
           'shared state lost: what needs it is refused as state_unavailable',
         )
       else log.app.info({ warning: problem }, 'shared state connected')
-      if (state === 'connected' && fixedKey === undefined) void learnKey()
     },
   })
-  /** Asked on every connection: a server that lost its data is given the known key again. */
-  async function learnKey(): Promise<void> {
-    key = (await shared.nonceKey()) ?? key
-  }
   return {
     tools: {
       evidence,
-      proofs: { keys, nonces: createNonceKeeper(() => key) },
+      proofs: { keys, nonces: createNonceKeeper(() => fixedKey ?? shared.nonceKey()) },
       replay: shared.replay,
     },
     close: () => shared.close(),

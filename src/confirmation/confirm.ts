@@ -82,7 +82,7 @@ export function spendProof(
   if (remembersSince !== undefined && proof.takenFrom <= remembersSince) {
     return refuse('proof_invalid', 'may have been spent before the store began to remember')
   }
-  const spending = replay.spend(proof.replayKey, proof.expiresAt, now)
+  const spending = replay.spend(proof.replayKey, proof.rememberUntil, now)
   return spending instanceof Promise
     ? spending.then((result) => concludeSpending(result, method))
     : concludeSpending(spending, method)

@@ -54,7 +54,7 @@ export async function judgeProof(
   return {
     replayKey: replayKey(input.rules.policy, header.thumbprint, tokenId),
     takenFrom: issuedAt - clockSkewSeconds,
-    expiresAt: issuedAt + rules.maxAgeSeconds + clockSkewSeconds,
+    rememberUntil: issuedAt + rules.maxAgeSeconds + 2 * clockSkewSeconds,
   }
 }
 

@@ -27,9 +27,10 @@ export interface ConfirmationMethod<Name extends string = string> {
 export interface Proof {
   /** What it is remembered by. */
   readonly replayKey: string
-  /** No check would have taken it before, nor after; Unix seconds. A client's clock may run ahead of `iat`'s judge. */
+  /** No check would have taken it before; Unix seconds. A client's clock may run ahead. */
   readonly takenFrom: number
-  readonly expiresAt: number
+  /** A clock skew longer than any check would take it, because the clocks of replicas differ; Unix seconds. */
+  readonly rememberUntil: number
 }
 
 export interface ConfirmationInput {

@@ -3,6 +3,7 @@
 import { isRefusal, type Refusal, refuse } from '../decision/decision.ts'
 import { createTextCache, wholeText } from '../text-cache.ts'
 import { type CertificateFacts, type CertificateReader, decodeChain } from './certificate.ts'
+import { workloadId } from './spiffe-id.ts'
 import { parseXfcc, type XfccElement } from './xfcc.ts'
 
 /** One element, its parts consistent with each other. */
@@ -18,16 +19,21 @@ export interface Hop {
   readonly chain: readonly Buffer[]
   /** Nothing but `By` and `URI`: the form of an Istio waypoint. */
   readonly bare: boolean
-  /** Whether `URI` is for certain the whole of the client's one URI SAN: see xfcc.ts; a `Cert` shows it as well. */
+  /** Whether `URI` is for certain the client's one URI SAN: see xfcc.ts; a `Cert` that has the `Hash` shows it as well. */
   readonly certain: boolean
 }
 
 export interface Hops {
   readonly length: number
+  /** How many URI and DNS SANs there are in all. */
+  readonly names: number
   /** An element by its place: -1 is the one that the nearest proxy wrote. Undefined where there is none. */
   at(place: number): Hop | Refusal | undefined
-  /** Who wrote the elements before that place, as they say. */
-  writersBefore(place: number): readonly (string | undefined)[]
+  /**
+   * Whether an element before that place may be the true one, of which the one at that place is an imitation: it is by
+   * the same proxy, or by none that names itself with a workload's SPIFFE ID (docs/decisions/0005).
+   */
+  mayImitate(place: number, by: string | undefined): boolean
 }
 
 export interface XfccReader {
@@ -38,11 +44,19 @@ export interface XfccReader {
 const maxBytes = 32 * 1024 * 1024
 const maxBadBytes = 1024 * 1024
 const overheadBytes = 2 * 1024
+/** What an element and each of its names cost beside their text, which is kept twice; a chain is kept decoded too. */
+const bytesPerElement = 1024
+const bytesPerName = 64
+const copiesOfText = 4
 
 /** Keeps what was read by the header's text, good and bad apart. An element is judged when it is first asked for. */
 export function createXfccReader(certificates: CertificateReader): XfccReader {
-  const bytesOf = (text: string) => 2 * text.length + overheadBytes
-  const good = createTextCache<Hops>(maxBytes, bytesOf, wholeText)
+  const bytesOf = (text: string) => copiesOfText * text.length + overheadBytes
+  const good = createTextCache<Hops>(
+    maxBytes,
+    (text, { length, names }) => bytesOf(text) + bytesPerElement * length + bytesPerName * names,
+    wholeText,
+  )
   const bad = createTextCache<Refusal>(maxBadBytes, bytesOf, wholeText)
   return {
     read(text) {
@@ -65,6 +79,7 @@ function createHops(elements: readonly XfccElement[], certificates: CertificateR
   const read: (Hop | Refusal)[] = []
   return {
     length: elements.length,
+    names: elements.reduce((sum, { uris, dnsNames }) => sum + uris.length + dnsNames.length, 0),
     at(place) {
       const index = elements.length + place
       const element = elements[index]
@@ -73,7 +88,10 @@ function createHops(elements: readonly XfccElement[], certificates: CertificateR
       read[index] = hop
       return hop
     },
-    writersBefore: (place) => elements.slice(0, place).map(({ by }) => by),
+    mayImitate: (place, by) =>
+      elements
+        .slice(0, place)
+        .some((earlier) => earlier.by === by || workloadId(earlier.by) === undefined),
   }
 }
 
@@ -106,7 +124,7 @@ function readHop(element: XfccElement, certificates: CertificateReader): Hop | R
     certificate,
     chain,
     bare: isBare(element),
-    certain: element.selfContained || certificate !== undefined,
+    certain: element.selfContained || (certificate !== undefined && x5tS256 !== undefined),
   })
 }
 

@@ -5,7 +5,7 @@ import type { PeerClaims } from '../request.ts'
 import type { CertificateFacts, CertificateReader } from './certificate.ts'
 import type { Hop, Hops, XfccReader } from './hop.ts'
 import type { EvidenceSource } from './sources.ts'
-import { hasPath, parseSpiffeId, type SpiffeId, trustDomainOf } from './spiffe-id.ts'
+import { type SpiffeId, trustDomainOf, workloadId } from './spiffe-id.ts'
 
 /** A workload as evidence shows it. */
 export interface Workload {
@@ -67,6 +67,10 @@ export function establishPeer(
   if (isRefusal(hop)) return hop
   const conflict = hop && contradiction(hop, claims, certificate)
   if (conflict !== undefined) return conflict
+  // Without the certificate itself, a second SAN of the peer could have written the last element, with another Hash.
+  if (certificate === undefined && hop !== undefined && hops?.mayImitate(-1, hop.by)) {
+    return refuse('evidence_conflict', 'an earlier XFCC element may be this Envoy’s own')
+  }
 
   const shown = certificate ?? hop?.certificate
   if (shown !== undefined && !rules.trustDomains.has(shown.trustDomain))
@@ -95,15 +99,6 @@ export function judgeValidity(certificate: CertificateFacts, now: number): Refus
   if (now > certificate.notAfter) return refuse('presenter_expired', 'past notAfter')
   if (now < certificate.notBefore) return refuse('presenter_expired', 'before notBefore')
   return undefined
-}
-
-/**
- * A SPIFFE ID with a path. Envoy fills principal and `URI` with whatever the certificate says, so only a text that is
- * one as a whole is believed.
- */
-export function workloadId(text: string | undefined): SpiffeId | undefined {
-  const spiffeId = text === undefined ? undefined : parseSpiffeId(text)
-  return spiffeId !== undefined && hasPath(spiffeId) ? spiffeId : undefined
 }
 
 function readsXfcc(source: EvidenceSource): boolean {

@@ -10,9 +10,8 @@ import {
   type Peer,
   type PeerRules,
   type Workload,
-  workloadId,
 } from './peer.ts'
-import { type SpiffeId, trustDomainOf } from './spiffe-id.ts'
+import { type SpiffeId, trustDomainOf, workloadId } from './spiffe-id.ts'
 import type { TrustStore } from './trust.ts'
 
 declare const established: unique symbol
@@ -98,8 +97,7 @@ function follow(peer: Peer, rules: PresenterRules, now: number): Presentation | 
     if (!hop.certain) {
       return refuse('evidence_conflict', 'XFCC pairs after URI may be part of it: Cert is needed')
     }
-    const earlier = peer.hops?.writersBefore(place) ?? []
-    if (earlier.some((by) => by === spiffeId || workloadId(by) === undefined)) {
+    if (peer.hops?.mayImitate(place, spiffeId)) {
       return refuse('evidence_conflict', 'an earlier XFCC element may be the forwarder’s own')
     }
     workload = next

@@ -37,3 +37,12 @@ export function trustDomainOf(id: SpiffeId): string {
 export function hasPath(id: SpiffeId): boolean {
   return id.indexOf('/', scheme.length) !== -1
 }
+
+/**
+ * A SPIFFE ID with a path. Envoy fills principal and `URI` with whatever the certificate says, so only a text that is
+ * one as a whole is believed.
+ */
+export function workloadId(text: string | undefined): SpiffeId | undefined {
+  const spiffeId = text === undefined ? undefined : parseSpiffeId(text)
+  return spiffeId !== undefined && hasPath(spiffeId) ? spiffeId : undefined
+}

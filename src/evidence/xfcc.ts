@@ -20,14 +20,17 @@ export interface XfccElement {
   readonly uris: readonly string[]
   readonly dnsNames: readonly string[]
   /**
-   * Whether no SAN can have written pairs of its own into the element: always in the JSON form; in the text form, where
-   * Envoy escapes neither URI nor DNS SANs, only if `URI` is the last pair and there is no `DNS`.
+   * Whether no SAN can have added pairs of its own to the element: always so in the JSON form; in the text form, where
+   * Envoy escapes neither URI nor DNS SANs, only if `URI` is the last pair and there is no `DNS`. (A SAN may still have
+   * written the whole element.)
    */
   readonly selfContained: boolean
 }
 
 const maxLength = 64 * 1024
 const maxElements = 64
+/** URI and DNS SANs of one element. */
+const maxNames = 64
 const singletons = ['by', 'hash', 'cert', 'chain', 'subject', 'issuer'] as const
 
 type Singleton = (typeof singletons)[number]
@@ -50,11 +53,17 @@ export function parseXfcc(text: string): readonly XfccElement[] | undefined {
  *     pair    = key "=" ( DQUOTE *( "\" char / any but "\" and DQUOTE ) DQUOTE / *( any but "," ";" "=" DQUOTE "\" ) )
  *
  * Keys compare without case; one that is not known, a second one where only one may be, a quote that does not close
- * and an empty pair refuse the whole header. Envoy writes `By` and `URI` without quotes or escapes, so a SAN with a
- * comma makes elements of its own: the text cannot tell them apart, hop.ts does by what Envoy says beside it.
+ * and an empty pair refuse the whole header. Envoy writes SANs without quotes or escapes, so one with a comma makes
+ * elements of its own, which this grammar cannot tell from others; peer.ts and presenter.ts judge by what stands before.
  */
 const pair =
   /(by|hash|cert|chain|subject|issuer|uri|dns)=(?:"((?:[^"\\]|\\[\x20-\x7e])*)"|([^",;=\\]*))([,;]|$)/iy
+
+/**
+ * A quote that a client left open in front would hide the element that Envoy appends, up to the next quote in some SAN.
+ * Envoy's own quoted values (percent-encoded PEM, names of RFC 2253) never look like this.
+ */
+const beginsElement = /,(?:by|hash)=/i
 
 const notPrintable = /[^\x20-\x7e]/
 
@@ -66,6 +75,7 @@ function parseText(text: string): readonly XfccElement[] | undefined {
     const match = pair.exec(text)
     if (match === null) return undefined
     const [, key = '', quoted, plain, end] = match
+    if (quoted !== undefined && beginsElement.test(quoted)) return undefined
     if (!take(element, key.toLowerCase(), quoted ?? plain ?? '')) return undefined
     if (end === ';') continue
     element.selfContained = key.toLowerCase() === 'uri' && element.dnsNames.length === 0
@@ -114,10 +124,10 @@ function emptyElement(): Draft {
 
 /** False where the key is not known, or was there before. */
 function take(element: Draft, key: string, value: string): boolean {
-  if (key === 'uri') element.uris.push(value)
-  else if (key === 'dns') element.dnsNames.push(value)
-  else if (!isSingleton(key) || element[key] !== undefined) return false
-  else element[key] = value
+  if (key === 'uri') return element.uris.push(value) <= maxNames
+  if (key === 'dns') return element.dnsNames.push(value) <= maxNames
+  if (!isSingleton(key) || element[key] !== undefined) return false
+  element[key] = value
   return true
 }
 

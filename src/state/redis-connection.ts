@@ -121,7 +121,7 @@ export function within<T>(limitMs: number, work: Promise<T>): Promise<T> {
 }
 
 /** The server's own word, in contrast to a broken or silent connection. */
-export function isRefusal(error: unknown): boolean {
+export function isErrorReply(error: unknown): boolean {
   return error instanceof ErrorReply
 }
 

@@ -6,8 +6,8 @@
 import { randomBytes } from 'node:crypto'
 import {
   type Connection,
+  isErrorReply,
   isOutOfMemory,
-  isRefusal,
   openConnection,
   readUrl,
   replayPrefix,
@@ -18,11 +18,8 @@ import type { ReplayStore, Spending } from './replay.ts'
 
 export interface SharedState {
   readonly replay: ReplayStore
-  /**
-   * 32 bytes shared by every replica (for DPoP nonces): made by the first that asks, kept in memory once known.
-   * Undefined while the server cannot be reached and the key is not known yet. Never rejects.
-   */
-  nonceKey(): Promise<Buffer | undefined>
+  /** 32 bytes shared by every replica (for DPoP nonces), made by the first; undefined while they are not known yet. */
+  nonceKey(): Buffer | undefined
   close(): Promise<void>
 }
 
@@ -41,6 +38,7 @@ export interface SharedStateOptions {
 
 const nonceName = 'meshbind:nonce-key'
 const minBackoffMs = 50
+const askAgainMs = 500
 const maxBackoffMs = 1000
 
 /** Returns at once; connects in the background and keeps trying for ever. Throws if the URL is none, without citing it. */
@@ -72,6 +70,7 @@ export function createSharedState(options: SharedStateOptions): SharedState {
       onReady(since, warning) {
         ready = connection
         remembersSince = since
+        void learnNonceKey(connection)
         failures = 0
         tell('connected', warning)
       },
@@ -95,15 +94,22 @@ export function createSharedState(options: SharedStateOptions): SharedState {
     } catch (error) {
       if (isOutOfMemory(error)) return 'full'
       // READONLY after a failover, say: the address may lead to another server by now.
-      if (isRefusal(error)) connection.end(error)
+      if (isErrorReply(error)) connection.end(error)
       return 'unavailable'
     }
   }
 
   /**
-   * Asked anew on every connection, and the known key is what is offered: so replicas agree again after a server has
-   * come back without its data.
+   * Asked anew on every connection until it is told, and the known key is what is offered: so replicas agree again
+   * after a server has come back without its data.
    */
+  async function learnNonceKey(connection: Connection): Promise<void> {
+    while (ready === connection && nonce?.readFrom !== connection) {
+      await readNonceKey(connection).catch(() => {})
+      await new Promise((resolve) => setTimeout(resolve, askAgainMs).unref())
+    }
+  }
+
   async function readNonceKey(connection: Connection): Promise<void> {
     const offer = nonce?.key ?? randomBytes(32)
     // A server that is out of memory still tells the key that it has.
@@ -121,11 +127,7 @@ export function createSharedState(options: SharedStateOptions): SharedState {
       },
       spend: (key, expiresAt, now) => spend(key, Math.max(1, Math.ceil(expiresAt - now) + 1)),
     },
-    async nonceKey() {
-      if (ready !== undefined && ready !== nonce?.readFrom)
-        await readNonceKey(ready).catch(() => {})
-      return nonce?.key
-    },
+    nonceKey: () => nonce?.key,
     async close() {
       closed = true
       clearTimeout(retry)

@@ -208,7 +208,7 @@ test('G143: a full store refuses new proofs with 503 and still knows the old one
   t.is(refused.http, 503)
   t.is(refused.challenge, '')
   for (const proof of [one, two]) t.is(await at(full, start, proof), 'proof_replayed')
-  const later = start + maxAge + skew + 1
+  const later = start + maxAge + 2 * skew + 1
   const fresh = await client.proof(token, { iat: later })
   t.is(await at(full, later, fresh), '', 'there is room once the old ones have expired')
 })
@@ -218,7 +218,11 @@ test('G143: 200,000 distinct jti take no more than the bound, and none that live
   const replay = createMemoryReplay(start - 3600, bound)
   const proofOf = (i: number) => ({
     method: 'dpop' as const,
-    proof: { replayKey: `key-${i}`, takenFrom: start - skew, expiresAt: start + maxAge + skew },
+    proof: {
+      replayKey: `key-${i}`,
+      takenFrom: start - skew,
+      rememberUntil: start + maxAge + 2 * skew,
+    },
   })
   const reasonOf = (i: number) => {
     const spent = spendProof(proofOf(i) as Unspent, replay, start) as Confirmed

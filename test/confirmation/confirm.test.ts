@@ -327,7 +327,7 @@ test('check.ts: what rests on no proof waits for nothing', (t) => {
   t.pass()
 })
 
-const proof = { replayKey: 'key', takenFrom: now - 1, expiresAt: now + 90 }
+const proof = { replayKey: 'key', takenFrom: now - 1, rememberUntil: now + 90 }
 const dpop = { method: 'dpop', proof } as const
 
 /** What `confirm` alone may make, made up. */

@@ -254,7 +254,7 @@ test('dpop: the proof is remembered by policy, key and jti, as long as any check
     return found
   }
   const first = await judge({ proof })
-  t.like(first, { takenFrom: now - 7 - 30, expiresAt: now - 7 + 60 + 30 })
+  t.like(first, { takenFrom: now - 7 - 30, rememberUntil: now - 7 + 60 + 2 * 30 })
   t.is((await judge({ proof: twin })).replayKey, first.replayKey)
   t.not((await judge({ proof: other })).replayKey, first.replayKey)
   t.not((await judge({ proof }, { policy: 'gateway' })).replayKey, first.replayKey)

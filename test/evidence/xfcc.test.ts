@@ -51,6 +51,10 @@ function walk(text: string): XfccElement[] | undefined {
       value += char
       if (char === '\\') state = 'escaped'
     } else if (state === 'quoted') {
+      // An element hidden in a quote that a client left open.
+      const hidden = value.toLowerCase().split(',').slice(1)
+      if (hidden.some((part) => part.startsWith('by=') || part.startsWith('hash=')))
+        return undefined
       state = 'closed'
     } else if (char === ';' || char === ',') {
       if (!(char === ';' ? endPair() : endElement())) return undefined
@@ -262,13 +266,33 @@ test('F101, F102: separators and escaped quotes inside quotes make no pair (Envo
   for (const subject of [
     'a;URI=spiffe://td/admin',
     'a\\",URI=\\"spiffe://td/admin',
-    ',By=b;',
+    ',URI=b;',
     '\\\\',
   ]) {
     const parsed = parseXfcc(`Hash=h;Subject="${subject}";URI=u`)
     t.is(parsed?.length, 1)
     t.is(parsed?.[0]?.subject, subject)
     t.deepEqual(parsed?.[0]?.uris, ['u'])
+  }
+})
+
+test('an element that a quote hides is refused, escaped or not, in any case (decision 0005)', (t) => {
+  for (const hidden of [',By=b', 'x,by=b', ',HASH=h;URI=u', '\\\\,By=b', 'a,b,hash=c']) {
+    t.is(parseXfcc(`Subject="${hidden}";URI=u`), undefined, hidden)
+  }
+  for (const harmless of [',URI=b', 'By=b', ';By=b', ', By=b', ',Bye=b', 'CN=a,OU=hash'])
+    t.is(parseXfcc(`Subject="${harmless}";URI=u`)?.length, 1, harmless)
+})
+
+test('64 URI and 64 DNS names are read in one element, one more of either is refused (XFCC limits)', (t) => {
+  for (const key of ['URI', 'DNS']) {
+    const names = (count: number) => Array(count).fill(`${key}=a`).join(';')
+    t.is(parseXfcc(names(64))?.length, 1)
+    t.is(parseXfcc(names(65)), undefined)
+    const listed = (count: number) =>
+      JSON.stringify([{ [key.toLowerCase()]: Array(count).fill('a') }])
+    t.is(parseXfcc(listed(64))?.length, 1)
+    t.is(parseXfcc(listed(65)), undefined)
   }
 })
 
