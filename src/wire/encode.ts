@@ -8,6 +8,8 @@ import { createProtoWriter } from './proto-writer.ts'
 const codeOk = 0
 /** HeaderValueOption.HeaderAppendAction OVERWRITE_IF_EXISTS_OR_ADD. */
 const overwriteOrAdd = 2
+/** The log has the whole chain; an answer must not grow with it. */
+const maxForwardsLength = 4096
 const writer = createProtoWriter()
 
 /**
@@ -96,6 +98,7 @@ function writeMetadata(decision: Decision, decisionId: string): void {
   writeText('policy_revision', decision.policyRevision)
   writeText('presenter', findings.presenter?.spiffeId ?? '')
   writeText('peer', findings.peer ?? '')
+  writeText('forwards', findings.forwarders?.join(' ').slice(0, maxForwardsLength) ?? '')
   writeText('method', findings.method ?? '')
   writer.close(struct)
 }

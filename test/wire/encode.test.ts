@@ -113,6 +113,7 @@ test('contract §4: every answer carries its metadata for the access log', (t) =
     'policy_revision',
     'presenter',
     'peer',
+    'forwards',
     'method',
   ])
   t.like(fields['decision_id'], { stringValue: 'id-3' })
