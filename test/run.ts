@@ -14,7 +14,12 @@ await findEnvoy((message) => process.stderr.write(`… ${message}\n`)).catch(() 
 const child = spawn(process.execPath, [ava, '--tap', ...process.argv.slice(2)], {
   stdio: ['ignore', 'pipe', 'inherit'],
 })
-const exited = new Promise<number>((resolve) => child.once('exit', (code) => resolve(code ?? 1)))
+const exited = new Promise<number>((resolve) =>
+  child.once('exit', (code, signal) => {
+    if (signal !== null) process.stdout.write(`The test run was ended by ${signal}.\n`)
+    resolve(code ?? 1)
+  }),
+)
 const counts = { passed: 0, failed: 0, skipped: 0 }
 let inFailure = false
 
