@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto'
 import type { Tools } from '../check.ts'
-import { createNonceKeeper } from '../confirmation/nonce.ts'
+import { createNonceKeeper, minNonceKeyBytes } from '../confirmation/nonce.ts'
 import { createProofKeys } from '../confirmation/proof-keys.ts'
 import { createCertificateReader } from '../evidence/certificate.ts'
 import { createXfccReader } from '../evidence/hop.ts'
@@ -23,7 +23,6 @@ export interface LiveTools {
   close(): Promise<void>
 }
 
-const minNonceKeyBytes = 32
 const maxNonceKeyBytes = 4096
 
 /** @param clock Unix seconds: memory knows nothing of what was spent before its start. */

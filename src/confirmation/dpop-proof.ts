@@ -89,11 +89,15 @@ function judgeTarget(
 function judgeAge(
   claims: JsonObject,
   issuedAt: number,
-  { rules: { clockSkewSeconds }, now }: ConfirmationInput,
-  { maxAgeSeconds }: DpopRules,
+  input: ConfirmationInput,
+  rules: DpopRules,
 ): Refusal | undefined {
-  if (issuedAt > now + clockSkewSeconds) return invalid('iat is in the future')
-  if (now > issuedAt + maxAgeSeconds + clockSkewSeconds) return invalid('iat is too old')
+  const {
+    rules: { clockSkewSeconds },
+    now,
+  } = input
+  const flaw = ageFlaw(issuedAt, input, rules)
+  if (flaw !== undefined) return invalid(`iat ${flaw}`)
   for (const name of ['exp', 'nbf']) {
     const time = member(claims, name)
     if (time === undefined) continue
@@ -102,6 +106,16 @@ function judgeAge(
     if (outside) return invalid(`outside ${name}`)
   }
   return undefined
+}
+
+/** Proofs and nonces are taken for the same time. */
+function ageFlaw(
+  issuedAt: number,
+  { rules: { clockSkewSeconds }, now }: ConfirmationInput,
+  { maxAgeSeconds }: DpopRules,
+): string | undefined {
+  if (issuedAt > now + clockSkewSeconds) return 'is in the future'
+  return now > issuedAt + maxAgeSeconds + clockSkewSeconds ? 'is too old' : undefined
 }
 
 function judgeAccessToken(
@@ -115,20 +129,16 @@ function judgeAccessToken(
 /** `optional` asks for none, but one that is there must be ours; where nonces are disabled the claim is not read. */
 function judgeNonce(
   claims: JsonObject,
-  { proofs, now, rules: { clockSkewSeconds } }: ConfirmationInput,
-  { nonce: mode, maxAgeSeconds }: DpopRules,
+  input: ConfirmationInput,
+  rules: DpopRules,
 ): Refusal | undefined {
+  const { nonces } = input.proofs
   const nonce = member(claims, 'nonce')
+  const { nonce: mode } = rules
   if (mode === 'disabled' || (mode === 'optional' && nonce === undefined)) return undefined
-  if (proofs.nonces.issue(now) === undefined) {
-    return refuse('state_unavailable', 'the nonce key is not known yet')
-  }
-  const issuedAt = typeof nonce === 'string' ? proofs.nonces.issuedAt(nonce) : undefined
-  const fresh =
-    issuedAt !== undefined &&
-    issuedAt <= now + clockSkewSeconds &&
-    now <= issuedAt + maxAgeSeconds + clockSkewSeconds
-  if (fresh) return undefined
+  if (!nonces.hasKey()) return refuse('state_unavailable', 'the nonce key is not known yet')
+  const issuedAt = typeof nonce === 'string' ? nonces.issuedAt(nonce) : undefined
+  if (issuedAt !== undefined && ageFlaw(issuedAt, input, rules) === undefined) return undefined
   return mode === 'required'
     ? refuse('proof_nonce_required')
     : invalid('nonce is stale or not ours')

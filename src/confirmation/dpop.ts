@@ -1,11 +1,9 @@
 /** `dpop`: the token names a key by its thumbprint (`cnf.jkt`), and a proof in this request shows possession (RFC 9449 §6.1). */
 
 import { refuse } from '../decision/decision.ts'
-import { decodeBase64url } from '../token/base64url.ts'
+import { isSha256 } from '../token/base64url.ts'
 import { judgeProof } from './dpop-proof.ts'
 import type { ConfirmationMethod } from './method.ts'
-
-const sha256Bytes = 32
 
 /** Needs no presenter: the client proves its key at the application layer, through whatever forwards the request. */
 export const dpop: ConfirmationMethod<'dpop'> = {
@@ -14,7 +12,7 @@ export const dpop: ConfirmationMethod<'dpop'> = {
   scheme: 'DPoP',
   isConfigured: ({ dpop: rules }) => rules !== undefined,
   confirm(value) {
-    return typeof value === 'string' && decodeBase64url(value)?.length === sha256Bytes
+    return isSha256(value)
       ? undefined
       : refuse('binding_malformed', 'jkt is not a SHA-256 in base64url')
   },

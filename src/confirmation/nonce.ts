@@ -4,6 +4,8 @@ import { createHmac, timingSafeEqual } from 'node:crypto'
 import { decodeBase64url } from '../token/base64url.ts'
 
 export interface NonceKeeper {
+  /** Whether the key is known; without it no nonce can be issued or recognised. */
+  hasKey(): boolean
   /** A nonce of this second, or undefined while there is no key (shared state that has not been reached yet). */
   issue(now: number): string | undefined
   /** When a nonce was issued (Unix seconds), or undefined where it is none of ours. */
@@ -12,12 +14,12 @@ export interface NonceKeeper {
 
 const timeBytes = 6
 const tagBytes = 16
-const minKeyBytes = 32
+export const minNonceKeyBytes = 32
 
 /** @param key Gives the secret, 32 bytes or more, or undefined while it is not known. */
 export function createNonceKeeper(key: () => Buffer | undefined): NonceKeeper {
   function tag(time: Buffer, secret: Buffer): Buffer {
-    if (secret.length < minKeyBytes) throw new RangeError('a nonce key has at least 32 bytes')
+    if (secret.length < minNonceKeyBytes) throw new RangeError('a nonce key has at least 32 bytes')
     return createHmac('sha256', secret)
       .update('meshbind DPoP nonce\0')
       .update(time)
@@ -26,6 +28,7 @@ export function createNonceKeeper(key: () => Buffer | undefined): NonceKeeper {
   }
 
   return {
+    hasKey: () => key() !== undefined,
     issue(now) {
       const secret = key()
       if (secret === undefined) return undefined

@@ -2,11 +2,9 @@
 
 import { refuse } from '../decision/decision.ts'
 import type { Presenter } from '../evidence/presenter.ts'
-import { decodeBase64url } from '../token/base64url.ts'
+import { isSha256 } from '../token/base64url.ts'
 import type { VerifiedToken } from '../token/verify.ts'
 import { type BindingRules, type ConfirmationMethod, mismatch } from './method.ts'
-
-const sha256Bytes = 32
 
 /**
  * Compares the texts: the certificate's is canonical, so an equal one is too. Neither is a secret, whoever presents a
@@ -18,8 +16,7 @@ export const x5tS256: ConfirmationMethod<'x5t#S256'> = {
   member: 'x5t#S256',
   confirm(value, { token, presenter, rules, now }) {
     if (presenter?.x5tS256 !== undefined && value === presenter.x5tS256) return undefined
-    const bytes = typeof value === 'string' ? decodeBase64url(value) : undefined
-    if (bytes?.length !== sha256Bytes)
+    if (!isSha256(value))
       return refuse('binding_malformed', 'x5t#S256 is not a SHA-256 in base64url')
     if (presenter?.x5tS256 === undefined)
       return refuse('presenter_missing', 'x5t#S256 needs the certificate')

@@ -2,6 +2,7 @@
 
 import { createHash } from 'node:crypto'
 import { isRefusal, type Refusal } from '../decision/decision.ts'
+import { createTextCache, wholeText } from '../text-cache.ts'
 import type { CertificateFacts } from './certificate.ts'
 
 /** Unix seconds, inclusive on both ends. */
@@ -19,6 +20,8 @@ type Asking<Answer> = (
 const maxGood = 10_000
 const maxBad = 256
 const badSeconds = 5
+/** Each entry counts as one. */
+const one = () => 1
 
 /**
  * A leaf that was verified is known by its thumbprint, for as long as its path is valid: which chain came with it no
@@ -27,8 +30,12 @@ const badSeconds = 5
  * waits for the same promise.
  */
 export function rememberVerified(verify: Asking<Validity | Refusal>): Asking<Refusal | undefined> {
-  const good = new Map<string, Validity>()
-  const bad = new Map<string, { readonly refusal: Refusal; readonly at: number }>()
+  const good = createTextCache<Validity>(maxGood, one, wholeText)
+  const bad = createTextCache<{ readonly refusal: Refusal; readonly at: number }>(
+    maxBad,
+    one,
+    wholeText,
+  )
   const underWay = new Map<string, Promise<Refusal | undefined>>()
 
   async function ask(
@@ -37,8 +44,8 @@ export function rememberVerified(verify: Asking<Validity | Refusal>): Asking<Ref
   ): Promise<Refusal | undefined> {
     try {
       const found = await verify(leaf, chain, now)
-      if (!isRefusal(found)) keep(good, leaf.x5tS256, found, maxGood)
-      else keep(bad, key, { refusal: found, at: now }, maxBad)
+      if (!isRefusal(found)) good.set(leaf.x5tS256, found)
+      else bad.set(key, { refusal: found, at: now })
       return isRefusal(found) ? found : undefined
     } finally {
       underWay.delete(key)
@@ -65,12 +72,4 @@ function keyOf(leaf: CertificateFacts, chain: readonly Uint8Array[]): string {
   const hash = createHash('sha256')
   for (const der of chain) hash.update(`${der.length}:`).update(der)
   return `${leaf.x5tS256}.${hash.digest('base64url')}`
-}
-
-/** The oldest goes first. */
-function keep<Fact>(facts: Map<string, Fact>, key: string, fact: Fact, limit: number): void {
-  facts.delete(key)
-  facts.set(key, fact)
-  const [oldest] = facts.keys()
-  if (facts.size > limit && oldest !== undefined) facts.delete(oldest)
 }

@@ -11,3 +11,8 @@ export function decodeBase64url(text: string): Buffer | undefined {
   const bytes = Buffer.from(text, 'base64url')
   return bytes.toString('base64url') === text ? bytes : undefined
 }
+
+/** Whether it is a SHA-256 digest, as RFC 8705 §3.1 and RFC 7638 §3 write one. */
+export function isSha256(value: unknown): boolean {
+  return typeof value === 'string' && decodeBase64url(value)?.length === 32
+}

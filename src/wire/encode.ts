@@ -64,25 +64,26 @@ function writeStatus(code: number): void {
   writer.close(status)
 }
 
-/** A HeaderValueOption without `append`: overwrite, or add. */
+/** A header of the answer (`headers`, of either kind): overwrites, or adds. */
 function writeHeader(name: string, value: string): void {
-  const option = writer.open(2)
-  const header = writer.open(1)
-  writer.text(1, name)
-  writer.text(2, value)
-  writer.close(header)
-  writer.close(option)
+  writer.close(openHeader(2, name, value))
 }
 
 /** `response_headers_to_add`, in place of what the upstream may have set: there is one DPoP-Nonce at most (RFC 9449 §8.2). */
 function writeResponseHeader(name: string, value: string): void {
-  const option = writer.open(6)
+  const option = openHeader(6, name, value)
+  writer.varint(3, overwriteOrAdd)
+  writer.close(option)
+}
+
+/** Opens a HeaderValueOption with its header written. */
+function openHeader(field: number, name: string, value: string): number {
+  const option = writer.open(field)
   const header = writer.open(1)
   writer.text(1, name)
   writer.text(2, value)
   writer.close(header)
-  writer.varint(3, overwriteOrAdd)
-  writer.close(option)
+  return option
 }
 
 /** For the access log: `%DYNAMIC_METADATA(envoy.filters.http.ext_authz:reason)%` and its like. */
