@@ -11,6 +11,7 @@ import { decodeCheckRequest } from '../../src/wire/decode.ts'
 import { encodeCheckRequest, type UpstreamCheckResponse } from '../support/check-request.ts'
 import { createDpopClient, target } from '../support/dpop.ts'
 import { audience, type Claims, createTestIssuer } from '../support/issuer.ts'
+import { questionWith } from '../support/proofs.ts'
 import {
   createWorld,
   headerOf,
@@ -55,9 +56,7 @@ spec:
 const process = (nonce?: string, options: WorldOptions = {}) =>
   createWorld({ policy: policyOf(nonce), issuer, ...options })
 
-function question(dpop: string | undefined, parts: Question = {}): Question {
-  return { as: null, scheme: 'DPoP', token, headers: dpop === undefined ? {} : { dpop }, ...parts }
-}
+const question = (proof: string | undefined, parts?: Question) => questionWith(token, proof, parts)
 
 /** The reason at a time, '' for an allow; nobody's certificate comes with the question. */
 async function at(world: World, now: number, proof: string, parts: Question = {}) {

@@ -1,9 +1,10 @@
 /** Attack group G, 117-119, 128-137 and 144-146: which request, time and token a proof is for, and under which scheme. */
 
 import { createHash } from 'node:crypto'
-import test, { type ExecutionContext } from 'ava'
+import test from 'ava'
 import { createDpopClient, type DpopClient } from '../support/dpop.ts'
 import { audience, type Claims } from '../support/issuer.ts'
+import { proofJudge } from '../support/proofs.ts'
 import { createWorld, type Question } from '../support/world.ts'
 
 const policy = `
@@ -29,40 +30,7 @@ const stranger = await createDpopClient({ now: world.now })
 const token = await world.token({ cnf: { jkt: client.jkt } })
 const otherToken = await world.token({ cnf: { jkt: client.jkt }, jti: 'other' })
 
-const titles: { readonly [reason: string]: readonly [error: string, title: string] } = {
-  proof_invalid: ['invalid_dpop_proof', 'The DPoP proof is not valid'],
-  scheme_mismatch: ['invalid_token', 'The token does not go with this authorization scheme'],
-}
-
-/** A request under DPoP without a certificate; no `proof`, no header. */
-function question(proof: string | undefined, parts: Question = {}): Question {
-  const headers = proof === undefined ? {} : { dpop: proof }
-  return { as: null, scheme: 'DPoP', token, headers, ...parts }
-}
-
-async function allowed(t: ExecutionContext, proof: string, parts: Question = {}) {
-  const { reason, detail } = await world.ask(question(proof, parts))
-  t.is(`${reason} ${detail}`, ' ', JSON.stringify(parts))
-}
-
-/** Status, challenge and reason of a refusal on a route that takes DPoP alone, and no word of the proof in any output. */
-async function refused(
-  t: ExecutionContext,
-  proof: string | undefined,
-  reason: string,
-  detail: string,
-  parts: Question = {},
-) {
-  const verdict = await world.ask(question(proof, parts))
-  t.is(`${verdict.reason} ${verdict.detail}`, `${reason} ${detail}`, JSON.stringify(parts))
-  t.is(verdict.http, 401)
-  t.is(verdict.grpc, 16)
-  const [error, title] = titles[reason] ?? []
-  const params = `error="${error}", error_description="${title}", algs="ES256 EdDSA Ed25519"`
-  t.is(verdict.challenge, `DPoP realm="shop", ${params}`)
-  const told = JSON.stringify(verdict.response) + verdict.line
-  t.false(`${proof}.${token}`.split('.').some((text) => text.length > 16 && told.includes(text)))
-}
+const { question, allowed, refused } = proofJudge(world, token)
 
 const ath = createHash('sha256').update(token).digest('base64url')
 

@@ -1,11 +1,12 @@
 /** Attack group G, 116, 120-127 and 147: the form of a DPoP proof, its key and its signature (RFC 9449 §4.3). */
 
 import { constants, createHash, generateKeyPairSync, KeyObject, sign } from 'node:crypto'
-import test, { type ExecutionContext } from 'ava'
+import test from 'ava'
 import { calculateJwkThumbprint } from 'jose'
 import { createDpopClient } from '../support/dpop.ts'
 import { audience, type Claims } from '../support/issuer.ts'
-import { createWorld, type Question } from '../support/world.ts'
+import { proofJudge } from '../support/proofs.ts'
+import { createWorld } from '../support/world.ts'
 
 const algorithms = 'ES256 EdDSA Ed25519 PS256'
 const policy = `
@@ -31,46 +32,7 @@ const client = await createDpopClient({ now: world.now })
 const stranger = await createDpopClient({ now: world.now })
 const token = await world.token({ cnf: { jkt: client.jkt } })
 
-const titles: { readonly [reason: string]: readonly [error: string, title: string] } = {
-  proof_missing: ['invalid_dpop_proof', 'A DPoP proof is required'],
-  proof_invalid: ['invalid_dpop_proof', 'The DPoP proof is not valid'],
-  binding_mismatch: ['invalid_token', 'The token is bound to another workload'],
-  scheme_mismatch: ['invalid_token', 'The token does not go with this authorization scheme'],
-}
-
-/** A request under DPoP without a certificate; no `proof`, no header. */
-function question(proof: string | undefined, parts: Question = {}): Question {
-  const headers = proof === undefined ? {} : { dpop: proof }
-  return { as: null, scheme: 'DPoP', token, headers, ...parts }
-}
-
-async function allowed(t: ExecutionContext, proof: string, parts: Question = {}) {
-  const { reason, detail } = await world.ask(question(proof, parts))
-  t.is(`${reason} ${detail}`, ' ')
-}
-
-/** Status, challenge and reason of a refusal on a route that takes DPoP alone, and no word of the proof in any output. */
-async function refused(
-  t: ExecutionContext,
-  proof: string | undefined,
-  reason: string,
-  detail?: string,
-  parts: Question = {},
-) {
-  const verdict = await world.ask(question(proof, parts))
-  const note = `${reason} ${detail}`
-  t.is(verdict.reason, reason, note)
-  if (detail !== undefined) t.is(verdict.detail, detail)
-  t.is(verdict.http, 401)
-  t.is(verdict.grpc, 16)
-  const [error, title] = titles[reason] ?? []
-  const params = `error="${error}", error_description="${title}", algs="${algorithms}"`
-  t.is(verdict.challenge, `DPoP realm="shop", ${params}`)
-  const told = JSON.stringify(verdict.response) + verdict.line
-  t.false(
-    `${proof}.${token}`.split(/[., ]/).some((text) => text.length > 16 && told.includes(text)),
-  )
-}
+const { question, allowed, refused } = proofJudge(world, token, algorithms)
 
 const encode = (part: string | object) =>
   Buffer.from(typeof part === 'string' ? part : JSON.stringify(part)).toString('base64url')
