@@ -2,8 +2,8 @@
 /** The process: arguments → command → exit code. */
 
 import { CommanderError } from 'commander'
-import { CommandError, exitCode } from './cli/exit.ts'
 import { createProgram } from './cli/program.ts'
+import { CommandError, exitCode } from './exit.ts'
 
 try {
   await createProgram((code) => {

@@ -1,13 +1,13 @@
 /** `meshbind policy validate`: every problem of every file at once, each with its place and what to do. */
 
 import { styleText } from 'node:util'
+import { CommandError, exitCode } from '../exit.ts'
 import { compilePolicy, type IssuerPlan } from '../policy/compile.ts'
+import { type PolicyFile, readPolicies } from '../policy/manifest.ts'
 import { maxPolicyLength } from '../policy/parse.ts'
 import { type Problem, pathText, renderProblem } from '../policy/problem.ts'
 import type { PolicyDocument } from '../policy/schema.ts'
-import { CommandError, exitCode } from './exit.ts'
-import { type PolicyFile, readPolicies } from './policy-file.ts'
-import { readBoundedFile, readBoundedInput } from './read-file.ts'
+import { readBoundedFile, readBoundedInput } from '../service/read-file.ts'
 
 const maxFileBytes = 4 * maxPolicyLength
 

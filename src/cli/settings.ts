@@ -1,8 +1,8 @@
 /** The values of flags and environment variables, read strictly: a typo ends the start, it is never guessed at. */
 
+import { CommandError } from '../exit.ts'
 import type { DecisionLogMode } from '../observe/decision-log.ts'
 import { isListenAddress } from '../wire/listen.ts'
-import { CommandError } from './exit.ts'
 
 const unitMs: { readonly [unit: string]: number } = { ms: 1, s: 1000, m: 60_000 }
 

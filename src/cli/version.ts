@@ -1,30 +1,21 @@
 /** `meshbind version`: version, commit, Node. */
 
-import { readFileSync } from 'node:fs'
+import { Command } from 'commander'
+import { versionInfo } from '../service/version.ts'
+import { examples, outputOption } from './options.ts'
 
-export interface VersionInfo {
-  readonly version: string
-  /** `unknown` when run from source. */
-  readonly commit: string
-  readonly node: string
+export function versionText(): string {
+  const { version, commit, node } = versionInfo()
+  return `meshbind ${version} (commit ${commit}, Node ${node})`
 }
 
-export function versionInfo(): VersionInfo {
-  return { version: packageVersion(), commit: commit(), node: process.versions.node }
-}
-
-function packageVersion(): string {
-  const { version } = JSON.parse(
-    readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
-  )
-  return String(version)
-}
-
-/** The build writes the commit beside the compiled files. */
-function commit(): string {
-  try {
-    return readFileSync(new URL('../COMMIT', import.meta.url), 'utf8').trim()
-  } catch {
-    return 'unknown'
-  }
+export function versionCommand(): Command {
+  return new Command('version')
+    .exitOverride()
+    .description('Print version, commit and Node version.')
+    .addOption(outputOption())
+    .addHelpText('after', examples('meshbind version', 'meshbind version --output json'))
+    .action(({ output }: { output: string }) => {
+      process.stdout.write(`${output === 'json' ? JSON.stringify(versionInfo()) : versionText()}\n`)
+    })
 }

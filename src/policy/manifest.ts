@@ -1,8 +1,8 @@
 /** Finds the policy in a file: as it is, or inside a Kubernetes ConfigMap manifest, with the places kept true. */
 
 import { isMap, isScalar, LineCounter, parseAllDocuments, type Scalar } from 'yaml'
-import { type ParseResult, parsePolicy } from '../policy/parse.ts'
-import type { Problem } from '../policy/problem.ts'
+import { type ParseResult, parsePolicy } from './parse.ts'
+import type { Problem } from './problem.ts'
 
 export interface PolicyFile {
   /** The policy's own text: what the revision covers. */

@@ -6,10 +6,10 @@ import { createNonceKeeper, minNonceKeyBytes } from '../confirmation/nonce.ts'
 import { createProofKeys } from '../confirmation/proof-keys.ts'
 import { createCertificateReader } from '../evidence/certificate.ts'
 import { createXfccReader } from '../evidence/hop.ts'
+import { CommandError } from '../exit.ts'
 import type { Log } from '../observe/log.ts'
 import { createMemoryReplay } from '../state/memory.ts'
 import { createSharedState, type SharedState, type SharedStateOptions } from '../state/redis.ts'
-import { CommandError } from './exit.ts'
 import { readBoundedFile } from './read-file.ts'
 
 export interface StateSettings {

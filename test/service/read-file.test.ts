@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import test from 'ava'
-import { readBoundedFile } from '../../src/cli/read-file.ts'
+import { readBoundedFile } from '../../src/service/read-file.ts'
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const directory = await mkdtemp(join(tmpdir(), 'meshbind-read-'))

@@ -1,0 +1,43 @@
+/** `meshbind policy …`: the commands for policies that are not in force yet. */
+
+import { Command } from 'commander'
+import { policyJsonSchema } from '../policy/schema.ts'
+import { type Exit, examples, outputOption } from './options.ts'
+import { validatePolicies } from './policy-validate.ts'
+
+export function policyCommand(exit: Exit): Command {
+  const policy = new Command('policy')
+    .exitOverride()
+    .description('Work with policies before they are in force.')
+    .addHelpText(
+      'after',
+      examples('meshbind policy validate policy.yaml', 'meshbind policy schema'),
+    )
+  policy
+    .command('validate')
+    .exitOverride()
+    .description(
+      'Show every problem with file:line:col and advice. Exit code 2 if there is an error.',
+    )
+    .argument('<file...>', 'a policy, a ConfigMap manifest, or - for standard input')
+    .addOption(outputOption())
+    .addHelpText(
+      'after',
+      examples(
+        'meshbind policy validate policy.yaml',
+        'kubectl get configmap meshbind -o yaml | meshbind policy validate -',
+      ),
+    )
+    .action(async (files: string[], { output }: { output: string }) =>
+      exit(await validatePolicies(files, output)),
+    )
+  policy
+    .command('schema')
+    .exitOverride()
+    .description('Print the JSON Schema of the policy language, for editors.')
+    .addHelpText('after', examples('meshbind policy schema > policy.schema.json'))
+    .action(() => {
+      process.stdout.write(`${JSON.stringify(policyJsonSchema(), null, 2)}\n`)
+    })
+  return policy
+}
