@@ -5,14 +5,17 @@ import {
   type Allow,
   bearerOnly,
   type ChallengeContext,
+  type Decision,
   type Deny,
   type Findings,
   type Grounds,
+  isRefusal,
   type Refusal,
   refuse,
 } from './decision/decision.ts'
 import type { Presentation } from './evidence/presenter.ts'
-import { type CompiledPolicy, isUnprotected, type Route } from './policy/compile.ts'
+import { type CompiledPolicy, isUnprotected, type Route, type Stance } from './policy/compile.ts'
+import { matchRoute, modeBeforeRoute } from './policy/match.ts'
 import type { Requirement } from './policy/requirement.ts'
 import type { Request } from './request.ts'
 import type { Credential } from './token/credential.ts'
@@ -23,8 +26,9 @@ export const presenterHeader = 'x-meshbind-presenter'
 
 /** Filled in stage by stage; what is absent was not reached. */
 export interface Way {
-  readonly request: Request
-  readonly policy: CompiledPolicy<unknown, unknown>
+  /** Undefined where Envoy's question could not be read. */
+  readonly request: Request | undefined
+  readonly policy: CompiledPolicy<unknown, unknown, unknown>
   readonly nonces: NonceKeeper
   /** Unix seconds. */
   readonly now: number
@@ -35,41 +39,95 @@ export interface Way {
   method?: string
 }
 
-export function deny(way: Way, refusal: Refusal): Deny {
+/**
+ * The refusal as the mode of the route has it (policy.md, Modes): enforced, only recorded, or not even that.
+ *
+ * @param stance Given where the request was refused before its route was known.
+ */
+export function deny(way: Way, refusal: Refusal, stance = stanceOf(way)): Decision {
+  const { waiver } = stance
+  if (stance.mode === 'disabled') return allow(way, stance.waiver, stance)
   const { refused, detail } = behindForwarder(way, refusal)
   return {
     verdict: 'deny',
     reason: refused,
     detail,
     challenge: challengeContext(way),
-    ...common(way, false),
+    waived: waiver && { grounds: waiver, removeHeaders: identityHeaders(way) },
+    ...common(way, false, stance),
   }
 }
 
-/** What is set is never removed as well: Envoy removes after it sets. */
-export function allow(way: Way, grounds: Grounds): Allow {
-  const { request, route } = way
+/** Audit changes nothing that the client or the upstream could notice, but for the identity headers, which are never the client's. */
+export function allow(way: Way, grounds: Grounds, stance = stanceOf(way)): Allow {
+  const { route } = way
   const presenter = way.presentation?.presenter
   const named = route?.presenterHeader === true && presenter !== undefined
-  const reserved = request.reservedHeaders.filter((name) => name !== presenterHeader)
-  if (!named) reserved.push(presenterHeader)
-  if (route?.removeToken === true) reserved.push('authorization', 'dpop')
-  return {
-    verdict: 'allow',
-    grounds,
-    setHeaders: named ? [[presenterHeader, presenter.spiffeId]] : [],
-    removeHeaders: reserved,
-    ...common(way, true),
+  const set: [string, string][] = named ? [[presenterHeader, presenter.spiffeId]] : []
+  const remove = route?.removeToken === true ? ['authorization', 'dpop'] : []
+  const base = { verdict: 'allow', grounds, ...common(way, true, stance) } as const
+  if (stance.mode === 'enforce') {
+    // What is set is never removed as well: Envoy removes after it sets.
+    const identity = identityHeaders(way).filter((name) => !named || name !== presenterHeader)
+    return {
+      ...base,
+      setHeaders: set,
+      removeHeaders: [...identity, ...remove],
+      withheld: undefined,
+    }
   }
+  const changes = stance.mode === 'audit' && set.length + remove.length > 0
+  return {
+    ...base,
+    setHeaders: [],
+    removeHeaders: identityHeaders(way),
+    withheld: changes ? { set: set.map(([name]) => name), remove } : undefined,
+  }
+}
+
+/**
+ * A refusal by something else than the check: the question could not be read, the check took too long, or failed. It is
+ * enforced unless the policy says otherwise for everything that the request could have been.
+ */
+export function giveUp(
+  policy: Way['policy'],
+  nonces: NonceKeeper,
+  refusal: Refusal,
+  request: Request | undefined,
+  now: number,
+): Decision {
+  const way: Way = { request, policy, nonces, now }
+  if (request === undefined) return deny(way, refusal, stanceBeforeRoute(way))
+  const route = matchRoute(policy.routes, request)
+  if (isRefusal(route)) return deny(way, refusal, stanceBeforeRoute(way))
+  if (route !== undefined) way.route = route
+  return deny(way, refusal)
+}
+
+/** Of a request that no route is known for. */
+export function stanceBeforeRoute({ policy, request }: Way): Stance {
+  const { routes, unmatchedMode, stances } = policy
+  return stances[modeBeforeRoute(routes, unmatchedMode, request?.host)]
+}
+
+function stanceOf({ route, policy }: Way): Stance {
+  return route ?? policy.stances[policy.unmatchedMode]
+}
+
+/** No client may set them, whatever the mode (contract §4). */
+function identityHeaders({ request }: Way): string[] {
+  const others = request?.reservedHeaders.filter((name) => name !== presenterHeader) ?? []
+  return [...others, presenterHeader]
 }
 
 function common(
   way: Way,
   allowed: boolean,
+  { mode }: Stance,
 ): Pick<Deny, 'mode' | 'enforced' | 'policyRevision' | 'findings' | 'responseHeaders'> {
   return {
-    mode: 'enforce',
-    enforced: true,
+    mode,
+    enforced: mode === 'enforce',
     policyRevision: way.policy.revision,
     findings: findings(way, allowed),
     responseHeaders: responseHeaders(way),

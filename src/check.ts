@@ -4,7 +4,7 @@
  */
 
 import { judgeAccess } from './access.ts'
-import { allow, deny, type Way } from './answer.ts'
+import { allow, deny, stanceBeforeRoute, type Way } from './answer.ts'
 import { confirm, spendProof } from './confirmation/confirm.ts'
 import type { ProofTools } from './confirmation/method.ts'
 import { type Decision, isRefusal, refuse } from './decision/decision.ts'
@@ -14,17 +14,20 @@ import type { TrustStore } from './evidence/trust.ts'
 import { type CompiledPolicy, isUnprotected } from './policy/compile.ts'
 import { matchRoute } from './policy/match.ts'
 import type { Request } from './request.ts'
+import { judgeRevocation, type PolicyRevocation } from './revoked.ts'
 import type { ReplayStore } from './state/replay.ts'
+import type { RevocationFeed } from './state/revocation-feed.ts'
 import { readCredential } from './token/credential.ts'
 import { type TokenIssuer, verifyToken } from './token/verify.ts'
 
-export type Policy = CompiledPolicy<TokenIssuer, TrustStore>
+export type Policy = CompiledPolicy<TokenIssuer, TrustStore, PolicyRevocation>
 
-/** The live parts that outlast a policy: facts by their text, and proofs that were spent. */
+/** The live parts that outlast a policy: facts by their text, proofs that were spent, and what was revoked. */
 export interface Tools {
   readonly evidence: EvidenceReaders
   readonly proofs: ProofTools
   readonly replay: ReplayStore
+  readonly revocations: RevocationFeed
 }
 
 /**
@@ -43,13 +46,14 @@ export async function check(
   const way: Way = { request, policy, nonces: tools.proofs.nonces, now }
 
   const route = matchRoute(policy.routes, request)
-  if (isRefusal(route)) return deny(way, route)
+  if (isRefusal(route)) return deny(way, route, stanceBeforeRoute(way))
   if (route === undefined) {
     return policy.unmatched === undefined
       ? deny(way, refuse('route_unmatched'))
       : allow(way, policy.unmatched)
   }
   way.route = route
+  if (route.mode === 'disabled') return allow(way, route.waiver)
   const { require } = route
   if (isUnprotected(require)) return allow(way, require)
 
@@ -68,6 +72,9 @@ export async function check(
   if (isRefusal(verified)) return deny(way, verified)
   const { token } = verified
   way.verified = verified
+  const { revocation } = policy
+  const revoked = judgeRevocation(token, presentation, revocation, tools.revocations, now)
+  if (revoked !== undefined) return deny(way, revoked)
 
   const { bindings, bindingRules: rules } = require
   const input = { token, credential, presenter, request, rules, proofs: tools.proofs, now }
@@ -79,7 +86,7 @@ export async function check(
   const refusal = judgeAccess(token, presenter, require)
   if (refusal !== undefined) return deny(way, refusal)
 
-  const spending = spendProof(unspent, tools.replay, now)
+  const spending = spendProof(unspent, tools.replay, policy.proofsSince, now)
   const confirmed = spending instanceof Promise ? await spending : spending
   return isRefusal(confirmed) ? deny(way, confirmed) : allow(way, confirmed)
 }

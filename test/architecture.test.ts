@@ -57,6 +57,7 @@ const law: { readonly [room: string]: readonly string[] } = {
   policy: ['decision', 'request'],
   access: ['decision', 'evidence', 'policy', 'token', 'strict-json', 'text-cache'],
   answer: ['confirmation', 'decision', 'evidence', 'policy', 'request', 'token'],
+  revoked: ['decision', 'evidence', 'state', 'token', 'strict-json'],
   check: [
     'access',
     'answer',
@@ -65,6 +66,7 @@ const law: { readonly [room: string]: readonly string[] } = {
     'evidence',
     'policy',
     'request',
+    'revoked',
     'state',
     'token',
   ],
@@ -79,6 +81,7 @@ const policyMayRead = [
   'evidence/sources.ts',
   'evidence/spiffe-id.ts',
   'token/algorithms.ts',
+  'state/revocations.ts',
   'token/url.ts',
 ]
 const above = ['rehearsal', 'service', 'cli', 'main']
@@ -118,8 +121,9 @@ const packageRooms: { readonly [name: string]: (file: SourceFile) => boolean } =
   jose: ({ path, room }) => path === 'token/signature.ts' || room === 'rehearsal',
   pkijs: ({ path, room }) => /^evidence\/trust[a-z-]*\.ts$/.test(path) || room === 'rehearsal',
   'lru-cache': ({ room }) => room === 'text-cache',
-  yaml: ({ path }) => ['policy/parse.ts', 'policy/manifest.ts'].includes(path),
-  zod: ({ room }) => room === 'policy',
+  yaml: ({ path, room }) =>
+    ['policy/document.ts', 'policy/manifest.ts'].includes(path) || room === 'rehearsal',
+  zod: ({ room }) => room === 'policy' || room === 'rehearsal',
   leven: ({ room }) => room === 'policy',
   pino: ({ room }) => room === 'observe',
   commander: ({ room, path }) => room === 'cli' || path === 'main.ts',
@@ -160,6 +164,7 @@ test('proofs are minted by their makers alone (architecture §5)', (t) => {
     Confirmed: 'confirmation/confirm.ts',
     Unspent: 'confirmation/confirm.ts',
     Unprotected: 'policy/compile.ts',
+    Waiver: 'policy/compile.ts',
     SpiffeId: 'evidence/spiffe-id.ts',
   }
   for (const [type, maker] of Object.entries(makers)) {

@@ -7,7 +7,14 @@ export interface Readiness {
   readonly ready: boolean
   /** What is still missing, in words; empty when ready. */
   readonly waitingFor: readonly string[]
-  readonly policy: { readonly name: string; readonly revision: string } | null
+  readonly policy: {
+    readonly name: string
+    readonly revision: string
+    /** RFC 3339. */
+    readonly loaded_at: string
+    /** Why what is on disk is not what is in force. */
+    readonly problem: string | null
+  }
 }
 
 export interface AdminServer {

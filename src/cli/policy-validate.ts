@@ -57,7 +57,11 @@ function asText({ file, source, policies }: Report): string {
 }
 
 /** Nothing is brought to life for a description. */
-const plansOnly = { issuer: (plan: IssuerPlan) => plan, trust: () => undefined }
+const plansOnly = {
+  issuer: (plan: IssuerPlan) => plan,
+  trust: () => undefined,
+  revocation: () => undefined,
+}
 
 /** Name, revision, and what each route does, so that an operator sees what is going to be in force. */
 function describe(policy: PolicyDocument, text: string): string {

@@ -22,15 +22,18 @@ export function isRefusal(value: unknown): value is Refusal {
 declare const grounds: unique symbol
 
 /**
- * Why an allow is an allow. There are two kinds: a `Confirmed` (minted by confirmation/confirm.ts alone) and an
- * `Unprotected` (minted by policy/compile.ts alone, where the operator wrote `require: none` or `unmatched: allow`).
- * A check that was forgotten therefore does not compile.
+ * Why an allow is an allow. There are three kinds: a `Confirmed` (minted by confirmation/confirm.ts alone), an
+ * `Unprotected` (minted by policy/compile.ts alone, where the operator wrote `require: none` or `unmatched: allow`)
+ * and a `Waiver` (minted there too, where the operator wrote `mode: audit` or `mode: disabled`). A check that was
+ * forgotten therefore does not compile.
  */
 export interface Grounds {
-  readonly [grounds]: 'confirmed' | 'unprotected'
+  readonly [grounds]: 'confirmed' | 'unprotected' | 'waiver'
 }
 
-export type Mode = 'enforce'
+/** What comes of a decision: it is the answer, it is only recorded, or none is made (policy.md, Modes). */
+export const modes = ['enforce', 'audit', 'disabled'] as const
+export type Mode = (typeof modes)[number]
 
 /** What was found on the way, for the log and the metadata. Every field is absent until it has been established. */
 export interface Findings {
@@ -86,6 +89,7 @@ export const bearerOnly: Omit<ChallengeContext, 'realm'> = {
 
 interface DecisionBase {
   readonly mode: Mode
+  /** Whether the answer to Envoy is this decision: in mode enforce alone. */
   readonly enforced: boolean
   readonly policyRevision: string
   readonly findings: Findings
@@ -100,6 +104,13 @@ export interface Allow extends DecisionBase {
   readonly setHeaders: readonly (readonly [name: string, value: string])[]
   /** Headers to take off the request to the upstream. */
   readonly removeHeaders: readonly string[]
+  /** In mode audit: names of the headers that enforce would have set and removed besides. */
+  readonly withheld: HeaderChanges | undefined
+}
+
+export interface HeaderChanges {
+  readonly set: readonly string[]
+  readonly remove: readonly string[]
 }
 
 export interface Deny extends DecisionBase {
@@ -107,11 +118,15 @@ export interface Deny extends DecisionBase {
   readonly reason: Reason
   readonly detail: string
   readonly challenge: ChallengeContext
+  /** Set where the operator asked to watch only: the refusal is recorded, and Envoy is told to allow. */
+  readonly waived:
+    | { readonly grounds: Grounds; readonly removeHeaders: readonly string[] }
+    | undefined
 }
 
 export type Decision = Allow | Deny
 
-/** A refusal before any policy was read: malformed question, overload, deadline, internal error, not ready. */
+/** A refusal that no policy softens: there is none to ask yet, or it could not be asked. */
 export function denyOutright(reason: Reason, detail = ''): Deny {
   return {
     verdict: 'deny',
@@ -123,5 +138,6 @@ export function denyOutright(reason: Reason, detail = ''): Deny {
     policyRevision: '',
     findings: {},
     responseHeaders: [],
+    waived: undefined,
   }
 }

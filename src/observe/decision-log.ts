@@ -68,6 +68,7 @@ export function decisionLine({
     actors: [],
     token: describeToken(findings.token),
     method: findings.method ?? null,
+    withheld: denied ? null : (decision.withheld ?? null),
     cache: findings.cache ?? null,
     duration_us: durationMicroseconds,
     trace_id: traceId.exec(request?.traceparent ?? '')?.[1] ?? null,

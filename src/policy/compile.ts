@@ -1,12 +1,18 @@
 /** A checked policy document → what a request needs, computed once and frozen: sets, matchers, resolvers, defaults. */
 
 import { createHash } from 'node:crypto'
-import type { Grounds } from '../decision/decision.ts'
+import type { Grounds, Mode } from '../decision/decision.ts'
 import type { EvidenceSource } from '../evidence/sources.ts'
 import { type Algorithm, defaultAlgorithms } from '../token/algorithms.ts'
 import { compileMatch, type RouteMatch } from './match.ts'
 import { compileRequirement, type Requirement } from './requirement.ts'
-import type { IssuerDocument, KeySourceDocument, PolicyDocument, RouteDocument } from './schema.ts'
+import type {
+  IssuerDocument,
+  KeySourceDocument,
+  PolicyDocument,
+  RevocationDocument,
+  RouteDocument,
+} from './schema.ts'
 
 declare const unprotected: unique symbol
 
@@ -14,6 +20,20 @@ declare const unprotected: unique symbol
 export interface Unprotected extends Grounds {
   readonly [unprotected]: true
 }
+
+declare const waiver: unique symbol
+
+/** The operator's explicit word that a refusal is not to be enforced: `mode: audit` or `mode: disabled`. */
+export interface Waiver extends Grounds {
+  readonly [waiver]: true
+}
+
+/** What comes of a refusal. */
+export type Stance =
+  | { readonly mode: 'enforce'; readonly waiver: undefined }
+  | { readonly mode: 'audit' | 'disabled'; readonly waiver: Waiver }
+
+export type Stances = { readonly [mode in Mode]: Stance }
 
 /** What an issuer needs to know, with defaults filled in; the process edge makes it into a live issuer. */
 export interface IssuerPlan {
@@ -25,15 +45,16 @@ export interface IssuerPlan {
   readonly identity: { readonly claim: string } | { readonly kubernetes: string } | undefined
 }
 
-export interface Route<Issuer> extends RouteMatch {
+export type Route<Issuer> = RouteMatch & Stance & RouteRules<Issuer>
+
+interface RouteRules<Issuer> {
   readonly name: string
-  readonly mode: 'enforce'
   readonly require: Requirement<Issuer> | Unprotected
   readonly removeToken: boolean
   readonly presenterHeader: boolean
 }
 
-export interface CompiledPolicy<Issuer, Trust> {
+export interface CompiledPolicy<Issuer, Trust, Revocation> {
   readonly name: string
   /** First 16 hex digits of SHA-256 over the policy's text. */
   readonly revision: string
@@ -47,28 +68,39 @@ export interface CompiledPolicy<Issuer, Trust> {
     readonly trust: Trust | undefined
   }
   readonly issuers: readonly Issuer[]
+  readonly revocation: Revocation
   readonly routes: readonly Route<Issuer>[]
+  /** Of what no route matches: `spec.mode`. */
+  readonly unmatchedMode: Mode
+  readonly stances: Stances
+  /** What was spent before is not known under this policy (Unix seconds). */
+  readonly proofsSince: number
   /** Grounds to allow what no route matches, if the operator said so. */
   readonly unmatched: Unprotected | undefined
 }
 
 const defaultEvidence: readonly EvidenceSource[] = ['certificate']
 const defaultMaxForwards = 1
+const defaultMode: Mode = 'enforce'
 const defaultTypes = ['at+jwt', 'JWT', 'absent']
 
 /** Makes the live parts of a policy from their plans; each is called once per part, in the document's order. */
-export interface LiveParts<Issuer, Trust> {
+export interface LiveParts<Issuer, Trust, Revocation> {
   readonly issuer: (plan: IssuerPlan) => Issuer
   /** @param files Bundle files by trust domain, as the policy names them. */
   readonly trust: (files: ReadonlyMap<string, string>) => Trust
+  /** Called once, also where the policy says nothing of revocation. */
+  readonly revocation: (document: RevocationDocument) => Revocation
+  /** Proofs of a time when another policy was in force are refused (Unix seconds). */
+  readonly proofsSince?: number | undefined
 }
 
 /** @param text The text that the document was parsed from: the revision covers it. */
-export function compilePolicy<Issuer, Trust>(
+export function compilePolicy<Issuer, Trust, Revocation>(
   document: PolicyDocument,
   text: string,
-  live: LiveParts<Issuer, Trust>,
-): CompiledPolicy<Issuer, Trust> {
+  live: LiveParts<Issuer, Trust, Revocation>,
+): CompiledPolicy<Issuer, Trust, Revocation> {
   const { spec } = document
   const issuers = new Map(
     Object.entries(spec.issuers).map(([name, issuer]) => [
@@ -76,12 +108,19 @@ export function compilePolicy<Issuer, Trust>(
       live.issuer(planIssuer(name, issuer)),
     ]),
   )
+  const stances = compileStances()
   return Object.freeze({
     name: document.metadata.name,
     revision: createHash('sha256').update(text).digest('hex').slice(0, 16),
     peer: compilePeer(spec, live.trust),
     issuers: Object.freeze([...issuers.values()]),
-    routes: Object.freeze(spec.routes.map((route) => compileRoute(route, document, issuers))),
+    revocation: live.revocation(spec.revocation ?? {}),
+    routes: Object.freeze(
+      spec.routes.map((route) => compileRoute(route, document, issuers, stances)),
+    ),
+    unmatchedMode: spec.mode ?? defaultMode,
+    stances,
+    proofsSince: live.proofsSince ?? Number.NEGATIVE_INFINITY,
     unmatched: spec.unmatched === 'allow' ? mintUnprotected() : undefined,
   })
 }
@@ -90,14 +129,23 @@ export function isUnprotected(require: object): require is Unprotected {
   return 'unprotected' in require
 }
 
+function compileStances(): Stances {
+  const waiver = Object.freeze({ waived: true }) as unknown as Waiver
+  return Object.freeze({
+    enforce: Object.freeze({ mode: 'enforce', waiver: undefined }),
+    audit: Object.freeze({ mode: 'audit', waiver }),
+    disabled: Object.freeze({ mode: 'disabled', waiver }),
+  })
+}
+
 function mintUnprotected(): Unprotected {
   return Object.freeze({ unprotected: true }) as unknown as Unprotected
 }
 
 function compilePeer<Trust>(
   { peer = {}, trustDomains }: PolicyDocument['spec'],
-  createTrust: LiveParts<unknown, Trust>['trust'],
-): CompiledPolicy<unknown, Trust>['peer'] {
+  createTrust: (files: ReadonlyMap<string, string>) => Trust,
+): CompiledPolicy<unknown, Trust, unknown>['peer'] {
   const { trustBundles } = peer
   const files =
     trustBundles && Object.entries(trustBundles).map(([name, { file }]) => [name, file] as const)
@@ -136,10 +184,11 @@ function compileRoute<Issuer>(
   route: RouteDocument,
   document: PolicyDocument,
   issuers: ReadonlyMap<string, Issuer>,
+  stances: Stances,
 ): Route<Issuer> {
   return Object.freeze({
     name: route.name,
-    mode: 'enforce',
+    ...stances[route.mode ?? document.spec.mode ?? defaultMode],
     ...compileMatch(route.match ?? {}),
     require:
       route.require === 'none'

@@ -1,6 +1,6 @@
 /** Which route takes a request: the first that matches decides. Paths are judged before any route is looked at. */
 
-import { type Refusal, refuse } from '../decision/decision.ts'
+import { type Mode, modes, type Refusal, refuse } from '../decision/decision.ts'
 import type { Request } from '../request.ts'
 import { canonicalHost, hostMatches } from './host.ts'
 import { canonicalPath, comparablePattern } from './path.ts'
@@ -26,7 +26,7 @@ export function matchRoute<R extends RouteMatch>(
 ): R | undefined | Refusal {
   const host = canonicalHost(request.host)
   if (host === undefined) return refuse('request_malformed', 'host')
-  // The rule is in force if any route could serve the host. Every mode that exists enforces (policy.md, Paths and hosts).
+  // What comes of it depends on the modes of the routes that could serve the host: see `modeBeforeRoute`.
   const serving = routes.some((route) => servesHost(route, host))
   const path = serving ? canonicalPath(request.path) : ''
   if (path === undefined) return refuse('path_not_canonical')
@@ -37,6 +37,23 @@ export function matchRoute<R extends RouteMatch>(
       servesPath(route, path) &&
       route.context.every(([name, value]) => request.context.get(name) === value),
   )
+}
+
+/**
+ * The mode of what is refused before a route is known: enforce if a route that could serve the host enforces, or if
+ * what no route matches is enforced, for another spelling of such a path would pass otherwise (policy.md, Modes).
+ *
+ * @param host As the client wrote it; undefined where the question could not be read: any route could have served it.
+ */
+export function modeBeforeRoute(
+  routes: readonly (RouteMatch & { readonly mode: Mode })[],
+  ofUnmatched: Mode,
+  host: string | undefined,
+): Mode {
+  const canonical = host === undefined ? undefined : canonicalHost(host)
+  const serving = routes.filter((route) => canonical === undefined || servesHost(route, canonical))
+  const found = new Set([ofUnmatched, ...serving.map(({ mode }) => mode)])
+  return modes.find((mode) => found.has(mode)) ?? 'enforce'
 }
 
 export function compileMatch(match: NonNullable<RouteDocument['match']>): RouteMatch {

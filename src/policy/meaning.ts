@@ -1,18 +1,21 @@
 /** What the schema cannot say: references, contradictions, rules that can never match. Judges every part that is well-formed by itself. */
 
-import { urlProblem } from '../token/url.ts'
 import { durationGrammar, durationSeconds } from './duration.ts'
 import { findHidden } from './hidden.ts'
+import { keySourceProblems } from './key-source-meaning.ts'
 import { notYetInSpec } from './not-yet.ts'
 import { originProblems } from './origins.ts'
 import { type Parts, takeApart } from './parts.ts'
 import { peerProblems } from './peer-meaning.ts'
 import { error, type Unplaced, warning } from './problem.ts'
+import { revocationProblems } from './revocation-meaning.ts'
 import { routeProblems } from './route-meaning.ts'
-import type { IssuerDocument, KeySourceDocument } from './schema.ts'
+import type { IssuerDocument } from './schema.ts'
 
 const maxClockSkewSeconds = 300
 const maxProofAgeSeconds = 3600
+/** A revocation is remembered for longer than any token can live (state/revocation-entry.ts). */
+const maxLifetimeSeconds = 30 * 24 * 3600
 
 /** @param value The document as plain data, whatever it is. */
 export function findContradictions(value: unknown): Unplaced[] {
@@ -22,6 +25,7 @@ export function findContradictions(value: unknown): Unplaced[] {
     ...notYetInSpec(parts.spec),
     ...peerProblems(parts),
     ...dpopProblems(parts),
+    ...revocationProblems(parts),
     ...clockSkewProblems(parts.spec['clockSkew']),
     ...[...parts.issuers].flatMap(([name, issuer]) => issuerProblems(name, issuer, parts)),
     ...parts.routes.flatMap(({ index, route }) => routeProblems(index, route, parts)),
@@ -67,6 +71,13 @@ function issuerProblems(name: string, issuer: IssuerDocument, parts: Parts): Unp
       ),
     )
   }
+  if (
+    issuer.maxLifetime !== undefined &&
+    durationSeconds(issuer.maxLifetime) > maxLifetimeSeconds
+  ) {
+    const advice = 'A stolen token is good for as long as it lives: minutes are better than days.'
+    problems.push(error([...base, 'maxLifetime'], 'must be at most 720h', advice))
+  }
   if (issuer.identity !== undefined && Object.keys(issuer.identity).length !== 1) {
     problems.push(error([...base, 'identity'], 'must have exactly one of claim, kubernetes'))
   }
@@ -83,29 +94,6 @@ function issuerProblems(name: string, issuer: IssuerDocument, parts: Parts): Unp
         'A token’s `iss` must lead to one set of keys: merge the two.',
       ),
     )
-  }
-  return problems
-}
-
-function keySourceProblems(
-  base: Unplaced['path'],
-  keys: KeySourceDocument,
-  issuer: string,
-): Unplaced[] {
-  const given = ['file', 'url', 'discovery'].filter((name) => Object.hasOwn(keys, name))
-  if (given.length !== 1) return [error(base, 'must have exactly one of file, url, discovery')]
-  const problems: Unplaced[] = []
-  const url = keys.url ?? (keys.discovery === true ? issuer : undefined)
-  const query =
-    keys.discovery === true && issuer.includes('?') ? 'must be without query' : undefined
-  const problem = url === undefined ? undefined : (urlProblem(url) ?? query)
-  if (problem !== undefined && keys.discovery === true) {
-    problems.push(error([...base, 'discovery'], `cannot be used: the issuer ${problem}`))
-  } else if (problem !== undefined) {
-    problems.push(error([...base, 'url'], problem))
-  }
-  if (keys.caFile !== undefined && keys.file !== undefined) {
-    problems.push(error([...base, 'caFile'], 'goes with url or discovery, not with file'))
   }
   return problems
 }

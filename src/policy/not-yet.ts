@@ -17,23 +17,14 @@ function present(base: Unplaced['path'], object: object, names: readonly string[
 }
 
 export function notYetInSpec(spec: object): Unplaced[] {
-  const problems = present(['spec'], spec, ['revocation', 'wimse'])
-  const mode = 'mode' in spec ? spec.mode : undefined
-  return mode === 'audit' || mode === 'disabled'
-    ? [...problems, notYet(['spec', 'mode'], `mode ${mode}`)]
-    : problems
+  return present(['spec'], spec, ['wimse'])
 }
 
 export function notYetInRoute(index: number, route: RouteDocument): Unplaced[] {
+  if (route.require === 'none') return []
   const base = ['spec', 'routes', index]
-  const problems =
-    route.mode === undefined || route.mode === 'enforce'
-      ? []
-      : [notYet([...base, 'mode'], `mode ${route.mode}`)]
-  if (route.require === 'none') return problems
   const planned = new Set<string>(plannedBindings)
   return [
-    ...problems,
     ...present([...base, 'require'], route.require, ['unbound', 'delegation']),
     ...route.require.bindings.flatMap((binding, i) =>
       planned.has(binding)

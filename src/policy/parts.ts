@@ -7,7 +7,9 @@ import {
   issuerSchema,
   type PeerDocument,
   peerSchema,
+  type RevocationDocument,
   type RouteDocument,
+  revocationSchema,
   routeSchema,
 } from './schema.ts'
 
@@ -16,6 +18,7 @@ export interface Parts {
   readonly spec: { readonly [name: string]: unknown }
   readonly peer: PeerDocument
   readonly dpop: DpopDocument | undefined
+  readonly revocation: RevocationDocument | undefined
   readonly issuerNames: readonly string[]
   readonly issuers: ReadonlyMap<string, IssuerDocument>
   readonly routes: readonly { readonly index: number; readonly route: RouteDocument }[]
@@ -37,6 +40,7 @@ export function takeApart(value: unknown): Parts | undefined {
     spec,
     peer: peerSchema.safeParse(spec['peer'] ?? {}).data ?? {},
     dpop: dpopSchema.safeParse(spec['dpop']).data,
+    revocation: revocationSchema.safeParse(spec['revocation']).data,
     issuerNames: Object.keys(issuers),
     issuers: new Map(
       Object.entries(issuers).flatMap(([name, issuer]) => {

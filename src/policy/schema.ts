@@ -2,6 +2,7 @@
 
 import { z } from 'zod'
 import { methodNames } from '../confirmation/methods.ts'
+import { modes } from '../decision/decision.ts'
 import { evidenceSources } from '../evidence/sources.ts'
 import { spiffeIdGrammar, trustDomainGrammar } from '../evidence/spiffe-id.ts'
 import { algorithms } from '../token/algorithms.ts'
@@ -22,7 +23,7 @@ const trustDomain = z
 const spiffeId = z.string().max(2048).regex(spiffeIdGrammar, 'must be a SPIFFE ID')
 const spiffePattern = text.describe('A SPIFFE ID, or one that ends in /* for everything below')
 const algorithm = z.enum(algorithms)
-const mode = z.enum(['enforce', 'audit', 'disabled'])
+const mode = z.enum(modes)
 
 /** Methods of the language that this version cannot confirm yet; not-yet.ts refuses them with that word. */
 export const plannedBindings = ['wimse'] as const
@@ -127,7 +128,7 @@ export const peerSchema = z.strictObject({
   trustBundles: z.record(trustDomain, z.strictObject({ file: text })).optional(),
 })
 
-const revocation = z.strictObject({
+export const revocationSchema = z.strictObject({
   denylist: z.strictObject({ file: text }).optional(),
   statusList: z
     .strictObject({
@@ -167,7 +168,7 @@ export const policySchema = z
       trustDomains: listOf(trustDomain).describe('Whose SPIFFE IDs are identities here'),
       peer: peerSchema.optional(),
       issuers: z.record(name, issuerSchema),
-      revocation: revocation.optional(),
+      revocation: revocationSchema.optional(),
       dpop: dpopSchema.optional(),
       wimse: wimse.optional(),
       routes: z.array(routeSchema).min(1).max(10_000).describe('The first that matches decides'),
@@ -181,6 +182,7 @@ export type RouteDocument = z.infer<typeof routeSchema>
 export type RequirementDocument = Exclude<RouteDocument['require'], 'none'>
 export type KeySourceDocument = z.infer<typeof keySource>
 export type DpopDocument = z.infer<typeof dpopSchema>
+export type RevocationDocument = z.infer<typeof revocationSchema>
 export type PeerDocument = z.infer<typeof peerSchema>
 
 /** The JSON Schema (draft 2020-12) that `meshbind policy schema` prints and editors read. */

@@ -3,12 +3,12 @@
 import leven from 'leven'
 import type { z } from 'zod'
 import { error, type Unplaced } from './problem.ts'
-import { policyJsonSchema } from './schema.ts'
 
 /** More would help nobody, and a hostile file could ask for millions. */
 export const maxProblems = 200
 
-export function structureProblems(issue: z.core.$ZodIssue): Unplaced[] {
+/** @param schema The JSON Schema of the whole document: it knows the names that could have been meant. */
+export function structureProblems(issue: z.core.$ZodIssue, schema: SchemaNode): Unplaced[] {
   const path = issue.path.filter((part) => typeof part !== 'symbol')
   switch (issue.code) {
     case 'unrecognized_keys':
@@ -16,7 +16,7 @@ export function structureProblems(issue: z.core.$ZodIssue): Unplaced[] {
         ...error(
           [...path, key],
           `unknown key \`${key.slice(0, 64)}\``,
-          suggestion(key, keysAt(path)),
+          suggestion(key, keysAt(path, schema)),
         ),
         at: 'key' as const,
       }))
@@ -47,21 +47,25 @@ export function structureProblems(issue: z.core.$ZodIssue): Unplaced[] {
         { ...error(path, `the name ${inner.message}`), at: 'key' as const },
       ])
     case 'invalid_union':
-      return unionProblems(issue, path)
+      return unionProblems(issue, path, schema)
     default:
       return [error(path, issue.message)]
   }
 }
 
 /** Of a union's branches, the one that got furthest says what is wrong. */
-function unionProblems(issue: z.core.$ZodIssueInvalidUnion, path: (string | number)[]): Unplaced[] {
+function unionProblems(
+  issue: z.core.$ZodIssueInvalidUnion,
+  path: (string | number)[],
+  schema: SchemaNode,
+): Unplaced[] {
   const branches = issue.errors.filter((branch) =>
     branch.some((inner) => inner.path.length > 0 || inner.code === 'unrecognized_keys'),
   )
   const [branch] = branches
   if (branch === undefined) return [error(path, issue.message)]
   return branch.flatMap((inner) =>
-    structureProblems({ ...inner, path: [...path, ...inner.path] } as z.core.$ZodIssue),
+    structureProblems({ ...inner, path: [...path, ...inner.path] } as z.core.$ZodIssue, schema),
   )
 }
 
@@ -88,18 +92,17 @@ function suggestion(given: unknown, known: readonly string[]): string {
   return known.length > 0 && known.length <= 16 ? `Known here: ${known.join(', ')}.` : ''
 }
 
-interface SchemaNode {
+/** As much of a JSON Schema as is read here. */
+export interface SchemaNode {
   readonly properties?: { readonly [name: string]: SchemaNode }
   readonly additionalProperties?: SchemaNode | false
   readonly items?: SchemaNode
   readonly anyOf?: readonly SchemaNode[]
 }
 
-const jsonSchema: SchemaNode = policyJsonSchema()
-
-/** The keys that the schema knows at a place, by walking the JSON Schema that is published. */
-function keysAt(path: readonly (string | number)[]): string[] {
-  let nodes: readonly SchemaNode[] = [jsonSchema]
+/** The keys that the schema knows at a place. */
+function keysAt(path: readonly (string | number)[], schema: SchemaNode): string[] {
+  let nodes: readonly SchemaNode[] = [schema]
   const spread = (list: readonly SchemaNode[]) =>
     list.flatMap((node) => [node, ...(node.anyOf ?? [])])
   for (const part of path) {

@@ -1,24 +1,39 @@
-/** A checked policy with its live parts: key sources that fetch, issuers that remember. The process edge puts them together. */
+/** A checked policy with its live parts: key sources that fetch, issuers that remember, bundles and lists that follow their files. */
 
 import { dirname, resolve } from 'node:path'
 import type { Policy } from '../check.ts'
-import { createTrustStore } from '../evidence/trust.ts'
+import { createTrustStore, type TrustStore } from '../evidence/trust.ts'
 import { compilePolicy, type IssuerPlan } from '../policy/compile.ts'
-import type { PolicyDocument } from '../policy/schema.ts'
-import { fetchDiscoveredKeys } from '../token/discovery.ts'
-import { type FetchedDocument, fetchDocument } from '../token/fetch.ts'
-import { createKeySource, type KeyFetchResult, type KeySource } from '../token/key-source.ts'
-import { createTokenIssuer } from '../token/verify.ts'
-import { type BundleWatch, watchBundle } from './bundle-watch.ts'
-import { readBoundedFile } from './read-file.ts'
+import type { PolicyDocument, RevocationDocument } from '../policy/schema.ts'
+import type { PolicyRevocation } from '../revoked.ts'
+import type { KeyFetchResult, KeySource } from '../token/key-source.ts'
+import { createTokenIssuer, type TokenIssuer } from '../token/verify.ts'
+import { watchBundle } from './bundle-watch.ts'
+import { watchDenylist } from './denylist-watch.ts'
+import { startKeySource } from './key-files.ts'
+
+/** Something that lives on from policy to policy for as long as each asks for the same. */
+interface Part<Value> {
+  readonly value: Value
+  /** It has been tried, well or not. */
+  readonly tried: Promise<unknown>
+  /** Why the policy cannot be in force with it. */
+  readonly missing?: () => string | undefined
+  close(): void
+}
 
 export interface LivePolicy {
   readonly policy: Policy
+  readonly document: PolicyDocument
   /** By issuer name. */
   readonly keySources: ReadonlyMap<string, KeySource>
-  /** Resolves once every trust bundle has been tried. */
-  readonly bundlesRead: Promise<void>
-  close(): void
+  /** Every part has been tried once. */
+  readonly tried: Promise<void>
+  /** What has to be there and is not: a denylist that could never be read. Known once all has been tried. */
+  missing(): readonly string[]
+  /** Ends what the next policy does not go on with. */
+  close(next?: LivePolicy): void
+  readonly parts: ReadonlyMap<string, Part<unknown>>
 }
 
 export interface LivePolicyOptions {
@@ -30,59 +45,85 @@ export interface LivePolicyOptions {
   readonly onFetch: (issuer: string, result: KeyFetchResult, error?: string) => void
   /** A trust bundle was taken, or could not be: then the one before stays. Told once per change. */
   readonly onBundle: (trustDomain: string, problem: string | undefined) => void
+  /** The same of the denylist, with how many entries are in force. */
+  readonly onDenylist: (problem: string | undefined, entries: number) => void
+  /** Proofs from before are refused (Unix seconds). */
+  readonly proofsSince?: number | undefined
+  /** What is asked for in the same words goes on as it is: keys are not fetched anew, nor facts forgotten. */
+  readonly previous?: LivePolicy | undefined
 }
-
-const maxKeyFileBytes = 512 * 1024
-const urlRefreshSeconds = 300
-const fileRefreshSeconds = 3
 
 export function startPolicy(document: PolicyDocument, options: LivePolicyOptions): LivePolicy {
   const directory = dirname(resolve(options.file))
   const keySources = new Map<string, KeySource>()
-  const watches: BundleWatch[] = []
+  const parts = new Map<string, Part<unknown>>()
+
+  function part<Value>(asked: readonly unknown[], start: () => Part<Value>): Value {
+    const key = JSON.stringify(asked)
+    const going = options.previous?.parts.get(key) as Part<Value> | undefined
+    const found = going ?? start()
+    parts.set(key, found)
+    return found.value
+  }
+
+  function startIssuer(plan: IssuerPlan): Part<{ issuer: TokenIssuer; keys: KeySource }> {
+    const keys = startKeySource(plan.keys, plan.issuer, plan.algorithms, {
+      directory,
+      clock: options.clock,
+      onFetch: (result, error) => options.onFetch(plan.name, result, error),
+    })
+    const value = { issuer: createTokenIssuer(plan, keys), keys }
+    return { value, tried: keys.tried, close: keys.close }
+  }
+
+  function startTrust(files: ReadonlyMap<string, string>): Part<TrustStore> {
+    const store = createTrustStore()
+    const watches = [...files].map(([domain, file]) =>
+      watchBundle(store, domain, resolve(directory, file), options.onBundle),
+    )
+    return {
+      value: store,
+      tried: Promise.all(watches.map(({ tried }) => tried)),
+      close() {
+        for (const watch of watches) watch.close()
+      },
+    }
+  }
+
+  function startRevocation({ denylist }: RevocationDocument): PolicyRevocation {
+    if (denylist === undefined) return { denylist: undefined, statusLists: undefined }
+    const watch = part(['denylist', denylist.file], () => {
+      const value = watchDenylist(resolve(directory, denylist.file), options.onDenylist)
+      const missing = () => (value.index === undefined ? value.problem : undefined)
+      return { value, tried: value.tried, missing, close: value.close }
+    })
+    return {
+      get denylist() {
+        return watch.index
+      },
+      statusLists: undefined,
+    }
+  }
+
   const policy = compilePolicy(document, options.text, {
     issuer(plan) {
-      const keys = createKeySource({
-        load: loaderOf(plan, directory),
-        algorithms: plan.algorithms,
-        clock: options.clock,
-        refreshSeconds: plan.keys.file === undefined ? urlRefreshSeconds : fileRefreshSeconds,
-        onFetch: (result, error) => options.onFetch(plan.name, result, error),
-      })
+      const { issuer, keys } = part(['issuer', plan], () => startIssuer(plan))
       keySources.set(plan.name, keys)
-      return createTokenIssuer(plan, keys)
+      return issuer
     },
-    trust(files) {
-      const store = createTrustStore()
-      for (const [domain, file] of files)
-        watches.push(watchBundle(store, domain, resolve(directory, file), options.onBundle))
-      return store
-    },
+    trust: (files) => part(['trust', [...files]], () => startTrust(files)),
+    revocation: startRevocation,
+    proofsSince: options.proofsSince,
   })
   return {
     policy,
+    document,
     keySources,
-    bundlesRead: Promise.all(watches.map((watch) => watch.tried)).then(() => undefined),
-    close: () => {
-      for (const source of keySources.values()) source.close()
-      for (const watch of watches) watch.close()
+    parts,
+    tried: Promise.all([...parts.values()].map(({ tried }) => tried)).then(() => undefined),
+    missing: () => [...parts.values()].flatMap(({ missing }) => missing?.() ?? []),
+    close(next) {
+      for (const [key, each] of parts) if (next?.parts.get(key) !== each) each.close()
     },
-  }
-}
-
-function loaderOf({ issuer, keys }: IssuerPlan, directory: string): () => Promise<FetchedDocument> {
-  const { file, url, caFile } = keys
-  if (file !== undefined) {
-    return async () => ({ bytes: await readBoundedFile(resolve(directory, file), maxKeyFileBytes) })
-  }
-  return async () => {
-    const ca =
-      caFile === undefined
-        ? undefined
-        : await readBoundedFile(resolve(directory, caFile), maxKeyFileBytes)
-    const options = { ca: ca?.toString('utf8') }
-    return url === undefined
-      ? fetchDiscoveredKeys(issuer, options)
-      : fetchDocument(new URL(url), options)
   }
 }

@@ -2,20 +2,21 @@
 
 import { resolve } from 'node:path'
 import { performance } from 'node:perf_hooks'
-import { type AdminServer, startAdmin } from '../admin/server.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type AdminServer, type Readiness, startAdmin } from '../admin/server.ts'
+import { giveUp } from '../answer.ts'
 import { check, type Tools } from '../check.ts'
 import { denyOutright } from '../decision/decision.ts'
 import { CommandError, exitCode } from '../exit.ts'
 import { type DecisionLogMode, decisionLine, isLogged } from '../observe/decision-log.ts'
 import { createLog, describeError, type Log, type LogLevel } from '../observe/log.ts'
 import { isUnprotected } from '../policy/compile.ts'
-import { readPolicies } from '../policy/manifest.ts'
-import { maxPolicyLength } from '../policy/parse.ts'
-import { renderProblem } from '../policy/problem.ts'
+import type { Judge } from '../wire/handler.ts'
 import { type AuthorizationServer, startServer } from '../wire/server.ts'
 import type { TlsFiles } from '../wire/tls.ts'
-import { type LivePolicy, startPolicy } from './live-policy.ts'
-import { readBoundedFile } from './read-file.ts'
+import type { LivePolicy } from './live-policy.ts'
+import { keepPolicy, type PolicyKeeper, type PolicyKeeperOptions } from './policy-keeper.ts'
+import { tellOfSources } from './source-log.ts'
 import { createTools, type LiveTools, type StateSettings } from './tools.ts'
 import { versionInfo } from './version.ts'
 
@@ -32,19 +33,23 @@ export interface ServeSettings extends StateSettings {
   readonly drainMs: number
 }
 
-const keySourcesTriedWithinMs = 10_000
+const sourcesTriedWithinMs = 10_000
 const nowSeconds = () => Math.floor(Date.now() / 1000)
 
 /** Serves until SIGTERM or SIGINT; returns the exit code. */
 export async function serve(settings: ServeSettings): Promise<number> {
   const log = createLog(settings.logLevel)
   const stopped = waitForSignal()
-  const live = await loadPolicy(settings.policy, log)
-  const { policy } = live
   const liveTools = await createTools(settings, log, nowSeconds)
-  if (settings.state === 'memory' && takesProofs(policy)) log.app.warn(memoryOnly)
+  const { tools } = liveTools
+  let judge = notReady
   let ready = false
   let draining = false
+  const keeper = await keepPolicyOf(settings, log, (live) => {
+    if (ready) judge = judgeOf(live, tools)
+  })
+  const { policy } = keeper.current
+  if (settings.state === 'memory' && takesProofs(policy)) log.app.warn(memoryOnly)
 
   const server = await startServer({
     addresses: settings.listen,
@@ -54,7 +59,7 @@ export async function serve(settings: ServeSettings): Promise<number> {
     deadlineMs: settings.deadlineMs,
     maxInFlight: settings.maxInFlight,
     clock: { now: Date.now, monotonic: () => performance.now() },
-    decide: decideWith(live, liveTools.tools, () => ready),
+    judge: () => judge,
     onDecision: decisionWriter(log, settings.decisionLog),
     onError: (error, decisionId) =>
       log.app.error({ decision_id: decisionId, error: describeError(error) }, 'a check failed'),
@@ -65,7 +70,7 @@ export async function serve(settings: ServeSettings): Promise<number> {
       ...(ready ? [] : ['the first read of every key source']),
       ...(draining ? ['the end: it is draining'] : []),
     ],
-    policy: { name: policy.name, revision: policy.revision },
+    policy: describePolicy(keeper),
   }))
   log.app.info(
     {
@@ -78,17 +83,19 @@ export async function serve(settings: ServeSettings): Promise<number> {
     'listening',
   )
 
-  const early = await Promise.race([sourcesTried(live), stopped])
+  const early = await Promise.race([sourcesTried(keeper, liveTools), stopped])
   if (early === undefined) {
     ready = true
+    judge = judgeOf(keeper.current, tools)
     server.setServing(true)
-    log.app.info({ policy_revision: policy.revision, routes: policy.routes.length }, 'ready')
+    const { revision, routes } = keeper.current.policy
+    log.app.info({ policy_revision: revision, routes: routes.length }, 'ready')
   }
 
   const signal = await stopped
   draining = true
   log.app.info({ signal, in_flight: server.inFlight(), limit_ms: settings.drainMs }, 'draining')
-  await stop(server, admin, live, liveTools, settings.drainMs)
+  await stop(server, admin, keeper, liveTools, settings.drainMs)
   log.app.info({ decision_log_dropped: log.dropped() }, 'stopped')
   await log.close()
   return exitCode.good
@@ -101,68 +108,28 @@ function takesProofs({ routes }: LivePolicy['policy']): boolean {
   return routes.some(({ require }) => !isUnprotected(require) && require.schemes.includes('DPoP'))
 }
 
-async function loadPolicy(file: string, log: Log): Promise<LivePolicy> {
-  const bytes = await readBoundedFile(file, maxPolicyLength).catch((error: Error) => {
-    throw new CommandError(error.message)
-  })
-  const text = bytes.toString('utf8')
-  const [found, ...others] = readPolicies(text)
-  if (found === undefined || others.length > 0)
-    throw new CommandError(`${file}: holds more than one policy`)
-  const { result } = found
-  if (!result.ok) {
-    const problems = result.problems.map((problem) => renderProblem(problem, file, text))
-    throw new CommandError(
-      [...problems, `The policy is not valid; nothing was started.`].join('\n'),
-    )
-  }
-  for (const { message, advice, line } of result.warnings)
-    log.app.warn({ file: resolve(file), line, advice }, message)
-  return startPolicy(result.policy, {
-    file,
-    text: found.text,
-    clock: nowSeconds,
-    onFetch: fetchLogger(log),
-    onBundle: bundleLogger(log),
-  })
+function keepPolicyOf(
+  settings: ServeSettings,
+  log: Log,
+  onSwap: PolicyKeeperOptions['onSwap'],
+): Promise<PolicyKeeper> {
+  const file = resolve(settings.policy)
+  return keepPolicy({ file, clock: nowSeconds, ...tellOfSources(log, file), onSwap })
 }
 
-/** Tells of a change, not of every read: a source that stays broken is one line. */
-function fetchLogger(log: Log): Parameters<typeof startPolicy>[1]['onFetch'] {
-  const last = new Map<string, string>()
-  return (issuer, result, error) => {
-    const state = `${result} ${error ?? ''}`
-    if (last.get(issuer) === state) return
-    last.set(issuer, state)
-    if (result === 'ok') log.app.info({ issuer }, 'keys read')
-    else
-      log.app.warn(
-        { issuer, result, error },
-        'keys could not be read: the last good ones serve for an hour; without any, tokens are refused as keys_unavailable',
-      )
+/** A check keeps the policy that it began with. */
+function judgeOf({ policy }: LivePolicy, tools: Tools): Judge {
+  return {
+    decide: (request) => check(request, policy, tools, nowSeconds()),
+    refuse: (refusal, request) =>
+      giveUp(policy, tools.proofs.nonces, refusal, request, nowSeconds()),
   }
 }
 
-function bundleLogger(log: Log): Parameters<typeof startPolicy>[1]['onBundle'] {
-  return (trustDomain, problem) => {
-    if (problem === undefined) log.app.info({ trust_domain: trustDomain }, 'trust bundle read')
-    else
-      log.app.warn(
-        { trust_domain: trustDomain, problem },
-        'trust bundle could not be read or used: the last good one serves; without any, its workloads are refused as presenter_invalid',
-      )
-  }
-}
-
-function decideWith(
-  { policy }: LivePolicy,
-  tools: Tools,
-  isReady: () => boolean,
-): Parameters<typeof startServer>[0]['decide'] {
-  return (request) =>
-    isReady()
-      ? check(request, policy, tools, nowSeconds())
-      : Promise.resolve(denyOutright('not_ready'))
+/** No mode softens it: nothing has been looked at yet. */
+const notReady: Judge = {
+  decide: async () => denyOutright('not_ready'),
+  refuse: ({ refused, detail }) => denyOutright(refused, detail),
 }
 
 function decisionWriter(
@@ -184,26 +151,30 @@ async function startAdminIfWanted(
   return address === undefined ? undefined : startAdmin(address, readiness).catch(cannotRun)
 }
 
-async function sourcesTried({ keySources, bundlesRead }: LivePolicy): Promise<void> {
-  const tried = Promise.all([bundlesRead, ...[...keySources.values()].map(({ tried }) => tried)])
-  let timer: NodeJS.Timeout | undefined
-  const limit = new Promise((resolve) => {
-    timer = setTimeout(resolve, keySourcesTriedWithinMs)
-  })
-  await Promise.race([tried, limit])
-  clearTimeout(timer)
+/** Resolves when all has been tried once that a check needs, or time is up. */
+async function sourcesTried({ current }: PolicyKeeper, { tried }: LiveTools): Promise<void> {
+  const limit = new AbortController()
+  const timeout = sleep(sourcesTriedWithinMs, undefined, { signal: limit.signal }).catch(() => {})
+  await Promise.race([Promise.all([current.tried, tried]), timeout])
+  limit.abort()
+}
+
+function describePolicy({ current, loadedAt, problem }: PolicyKeeper): Readiness['policy'] {
+  const { name, revision } = current.policy
+  const loaded = new Date(loadedAt * 1000).toISOString()
+  return { name, revision, loaded_at: loaded, problem: problem ?? null }
 }
 
 async function stop(
   server: AuthorizationServer,
   admin: AdminServer | undefined,
-  live: LivePolicy,
+  keeper: PolicyKeeper,
   tools: LiveTools,
   drainMs: number,
 ): Promise<void> {
   await server.drain(drainMs)
   admin?.close()
-  live.close()
+  keeper.close()
   await tools.close()
 }
 

@@ -10,6 +10,7 @@ import { CommandError } from '../exit.ts'
 import type { Log } from '../observe/log.ts'
 import { createMemoryReplay } from '../state/memory.ts'
 import { createSharedState, type SharedState, type SharedStateOptions } from '../state/redis.ts'
+import { createMemoryRevocations, type RevocationStore } from '../state/revocation-feed.ts'
 import { readBoundedFile } from './read-file.ts'
 
 export interface StateSettings {
@@ -20,6 +21,9 @@ export interface StateSettings {
 
 export interface LiveTools {
   readonly tools: Tools
+  readonly revocations: RevocationStore
+  /** What was revoked has been read once. */
+  readonly tried: Promise<void>
   close(): Promise<void>
 }
 
@@ -36,13 +40,17 @@ export async function createTools(
   const keys = createProofKeys()
   const fixedKey = await readNonceKey(settings.nonceKeyFile)
   if (settings.state === 'memory') {
+    const revocations = createMemoryRevocations(clock)
     const key = fixedKey ?? randomBytes(minNonceKeyBytes)
     return {
       tools: {
         evidence,
         proofs: { keys, nonces: createNonceKeeper(() => key) },
         replay: createMemoryReplay(clock()),
+        revocations,
       },
+      revocations,
+      tried: Promise.resolve(),
       close: async () => {},
     }
   }
@@ -63,7 +71,10 @@ export async function createTools(
       evidence,
       proofs: { keys, nonces: createNonceKeeper(() => fixedKey ?? shared.nonceKey()) },
       replay: shared.replay,
+      revocations: shared.revocations,
     },
+    revocations: shared.revocations,
+    tried: shared.revocations.tried,
     close: () => shared.close(),
   }
 }

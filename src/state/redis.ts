@@ -14,10 +14,12 @@ import {
   within,
   withoutSecrets,
 } from './redis-connection.ts'
+import { createSharedRevocations, type SharedRevocations } from './redis-revocations.ts'
 import type { ReplayStore, Spending } from './replay.ts'
 
 export interface SharedState {
   readonly replay: ReplayStore
+  readonly revocations: SharedRevocations
   /** 32 bytes shared by every replica (for DPoP nonces), made by the first; undefined while they are not known yet. */
   nonceKey(): Buffer | undefined
   close(): Promise<void>
@@ -40,6 +42,9 @@ const nonceName = 'meshbind:nonce-key'
 const minBackoffMs = 50
 const askAgainMs = 500
 const maxBackoffMs = 1000
+/** Two of them, and the reading, are within the 2 s in which a revocation is in force everywhere. */
+const revocationsEveryMs = 500
+const revocationsLimitMs = 1000
 
 /** Returns at once; connects in the background and keeps trying for ever. Throws if the URL is none, without citing it. */
 export function createSharedState(options: SharedStateOptions): SharedState {
@@ -71,6 +76,7 @@ export function createSharedState(options: SharedStateOptions): SharedState {
         ready = connection
         remembersSince = since
         void learnNonceKey(connection)
+        void followRevocations(connection)
         failures = 0
         tell('connected', warning)
       },
@@ -110,6 +116,21 @@ export function createSharedState(options: SharedStateOptions): SharedState {
     }
   }
 
+  const revocations = createSharedRevocations((command) => {
+    const connection = ready
+    return connection === undefined
+      ? Promise.reject(new Error('not connected'))
+      : within(revocationsLimitMs, connection.send(command))
+  }, options.clock)
+
+  /** No request waits for it: checks look at what was read last. */
+  async function followRevocations(connection: Connection): Promise<void> {
+    while (ready === connection) {
+      await revocations.refresh().catch(() => {})
+      await new Promise((resolve) => setTimeout(resolve, revocationsEveryMs).unref())
+    }
+  }
+
   async function readNonceKey(connection: Connection): Promise<void> {
     const offer = nonce?.key ?? randomBytes(32)
     // A server that is out of memory still tells the key that it has.
@@ -127,6 +148,7 @@ export function createSharedState(options: SharedStateOptions): SharedState {
       },
       spend: (key, expiresAt, now) => spend(key, Math.max(1, Math.ceil(expiresAt - now) + 1)),
     },
+    revocations,
     nonceKey: () => nonce?.key,
     async close() {
       closed = true

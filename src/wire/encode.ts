@@ -13,24 +13,38 @@ const maxForwardsLength = 4096
 const writer = createProtoWriter()
 
 /**
- * Envoy reads `status.code` alone: 0, or no status, allows whatever else is said. So the two kinds are written by two
- * functions, each with its own code, and a refusal's code comes from the table, where none is 0. Field numbers are
+ * Envoy reads `status.code` alone: 0, or no status, allows whatever else is said. So what allows and what refuses are
+ * written by two functions, each with its own code, and a refusal's code comes from the table, where none is 0. Field numbers are
  * those of protos/, which tests hold against this function and against upstream.
  */
 export function encodeCheckResponse(decision: Decision, decisionId: string): Buffer {
   writer.begin()
   if (decision.verdict === 'allow') writeAllow(decision)
+  else if (decision.waived !== undefined) writeWaived(decision, decision.waived.removeHeaders)
   else writeDeny(decision, decisionId)
   writeMetadata(decision, decisionId)
   return writer.finish()
 }
 
-function writeAllow(decision: Allow): void {
+function writeAllow({ setHeaders, removeHeaders, responseHeaders }: Allow): void {
+  writeOk(setHeaders, removeHeaders, responseHeaders)
+}
+
+/** A refusal of mode audit: Envoy is told to allow, and the metadata what would have come of it. */
+function writeWaived({ responseHeaders }: Deny, removeHeaders: readonly string[]): void {
+  writeOk([], removeHeaders, responseHeaders)
+}
+
+function writeOk(
+  setHeaders: Allow['setHeaders'],
+  removeHeaders: readonly string[],
+  responseHeaders: Allow['responseHeaders'],
+): void {
   writeStatus(codeOk)
   const ok = writer.open(3) // ok_response
-  for (const [name, value] of decision.setHeaders) writeHeader(name, value)
-  for (const name of decision.removeHeaders) writer.text(5, name)
-  for (const [name, value] of decision.responseHeaders) writeResponseHeader(name, value)
+  for (const [name, value] of setHeaders) writeHeader(name, value)
+  for (const name of removeHeaders) writer.text(5, name)
+  for (const [name, value] of responseHeaders) writeResponseHeader(name, value)
   writer.close(ok)
 }
 

@@ -2,7 +2,13 @@
 
 import { randomUUID } from 'node:crypto'
 import type { ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js'
-import { type Decision, denyOutright, isRefusal } from '../decision/decision.ts'
+import {
+  type Decision,
+  denyOutright,
+  isRefusal,
+  type Refusal,
+  refuse,
+} from '../decision/decision.ts'
 import type { Request } from '../request.ts'
 import { decodeCheckRequest } from './decode.ts'
 import { encodeCheckResponse } from './encode.ts'
@@ -18,11 +24,19 @@ export interface DecisionRecord {
   readonly durationMicroseconds: number
 }
 
+/** One policy, from the question to the answer: a check keeps the one that it began with. */
+export interface Judge {
+  /** May throw or never end: both are answered here. */
+  decide(request: Request): Promise<Decision>
+  /** What comes of a refusal that is not the check's own. `request` is undefined where the question could not be read. */
+  refuse(refusal: Refusal, request: Request | undefined): Decision
+}
+
 export interface HandlerOptions {
-  /** Decides; may throw or never end, both are answered here. */
-  readonly decide: (request: Request) => Promise<Decision>
+  /** The judge of a question that arrives now. */
+  readonly judge: () => Judge
   readonly onDecision: (record: DecisionRecord) => void
-  /** A failure of `decide` or of the answer's encoding, for the application log. */
+  /** A failure of the judge or of the answer's encoding, for the application log. */
   readonly onError: (error: unknown, decisionId: string) => void
   readonly deadlineMs: number
   readonly maxInFlight: number
@@ -59,6 +73,8 @@ export function createCheckHandler(options: HandlerOptions) {
     let request: Request | undefined
     let answered = false
 
+    const judge = options.judge()
+
     const answer = (decision: Decision): void => {
       if (answered) return
       const bytes = encodeCheckResponse(decision, id)
@@ -68,38 +84,56 @@ export function createCheckHandler(options: HandlerOptions) {
       tell(() => options.onDecision({ id, decision, request, time, durationMicroseconds }))
     }
 
-    if (inFlight.size >= options.maxInFlight) return answer(denyOutright('overloaded'))
+    const give = (refusal: Refusal): void => answer(giveUp(judge, refusal, request, id))
+
+    if (inFlight.size >= options.maxInFlight) return give(refuse('overloaded'))
     const budgetMs = Math.min(options.deadlineMs, remainingMs(call.getDeadline(), time) - marginMs)
-    if (budgetMs <= 0) return answer(denyOutright('deadline_exceeded', 'no time left on arrival'))
+    if (budgetMs <= 0) return give(refuse('deadline_exceeded', 'no time left on arrival'))
     if (call.request.length > maxQuestionBytes)
-      return answer(denyOutright('request_malformed', 'over 256 KiB'))
+      return give(refuse('request_malformed', 'over 256 KiB'))
     const decoded = decodeCheckRequest(call.request)
-    if (isRefusal(decoded)) return answer(denyOutright(decoded.refused, decoded.detail))
+    if (isRefusal(decoded)) return give(decoded)
     request = decoded
 
     const entry: InFlightEntry = {
       dueAt: startedAt + budgetMs,
       place: -1,
-      expire: () => answer(denyOutright('deadline_exceeded')),
+      expire: () => give(refuse('deadline_exceeded')),
     }
     inFlight.add(entry)
-    void conclude(decoded, answer, id, entry)
+    void conclude(judge, decoded, answer, id, entry)
   }
 
   /** A check counts as in flight until it has ended, answered or not: work that goes on is load. */
   async function conclude(
+    judge: Judge,
     request: Request,
     answer: (decision: Decision) => void,
     id: string,
     entry: InFlightEntry,
   ): Promise<void> {
     try {
-      answer(await options.decide(request))
+      answer(await judge.decide(request))
     } catch (error) {
       tell(() => options.onError(error, id))
-      answer(denyOutright('internal_error'))
+      answer(giveUp(judge, refuse('internal_error'), request, id))
     } finally {
       inFlight.remove(entry)
+    }
+  }
+
+  /** The last catch: where the judge fails here too, nothing softens the refusal. */
+  function giveUp(
+    judge: Judge,
+    refusal: Refusal,
+    request: Request | undefined,
+    id: string,
+  ): Decision {
+    try {
+      return judge.refuse(refusal, request)
+    } catch (error) {
+      tell(() => options.onError(error, id))
+      return denyOutright('internal_error')
     }
   }
 

@@ -4,6 +4,7 @@ import anyTest, { type TestFn } from 'ava'
 import { type AuthorizationServer, startServer } from '../../src/wire/server.ts'
 import { canRunEnvoy, type Rig, startRig } from '../support/e2e.ts'
 import type { Claims } from '../support/issuer.ts'
+import { judgeBy } from '../support/judge.ts'
 import { type Answer, type Call, call, secret } from '../support/mesh.ts'
 import type { Leaf } from '../support/pki.ts'
 import { thiefId } from '../support/world.ts'
@@ -27,7 +28,7 @@ test.before(async (t) => {
     startServer({
       addresses: [`unix:${join(rig.directory, name)}`],
       tls: undefined,
-      decide,
+      judge: judgeBy(decide),
       onDecision: () => {},
       onError: () => {},
       onTlsProblem: () => {},

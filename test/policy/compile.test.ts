@@ -22,10 +22,14 @@ function textOf(spec: object): string {
 
 type Bundles = ReadonlyMap<string, string>
 
-function compiled(text: string): CompiledPolicy<IssuerPlan, Bundles> {
+function compiled(text: string): CompiledPolicy<IssuerPlan, Bundles, unknown> {
   const parsed = parsePolicy(text)
   if (!parsed.ok) throw new Error(parsed.problems.map(({ message }) => message).join('\n'))
-  return compilePolicy(parsed.policy, text, { issuer: (plan) => plan, trust: (files) => files })
+  return compilePolicy(parsed.policy, text, {
+    issuer: (plan) => plan,
+    trust: (files) => files,
+    revocation: (document) => document,
+  })
 }
 
 const least = { issuers: ['corp'], bindings: ['jwk'] }
@@ -109,6 +113,7 @@ test('policy.md: a route takes the issuers that it names and no others, each mad
       return name
     },
     trust: () => t.fail('the policy has no bundles'),
+    revocation: () => undefined,
   })
   t.deepEqual(made, ['corp', 'other'])
   const issuersOf = policy.routes.map(({ require }) => isUnprotected(require) || require.issuers)

@@ -45,11 +45,6 @@ const file = '{ file: k.json }'
 
 /** Each well-formed part of the language that waits: the edit, where it stands, its name in the message. */
 const parts: readonly (readonly [edit: readonly [string, string], at: string, what: string])[] = [
-  [spec('mode: audit'), 'mode', 'mode audit'],
-  [spec('mode: disabled'), 'mode', 'mode disabled'],
-  [route('mode: audit'), 'mode', 'mode audit'],
-  [route('mode: disabled'), 'mode', 'mode disabled'],
-  [spec('revocation: { denylist: { file: revoked.yaml } }'), 'revocation', '`revocation`'],
   [
     spec(`wimse: { audiences: [a], trustAnchors: { mesh.example: { keys: ${file} } } }`),
     'wimse',

@@ -200,10 +200,9 @@ spec:
   const expected: readonly (readonly [at: string, message: string])[] = [
     ['meshbind/v1', 'must be meshbind/v1alpha1'],
     ['Shop', lowerCase],
-    ['mode: audit', 'mode audit is not in this version'],
     ['10m', 'must be at most 5m'],
     ['[]', empty],
-    ['revocation', '`revocation` is not in this version'],
+    ['{}', 'must have at least one of denylist, statusList, events'],
     ['http://idp', 'must be https (http is for loopback alone)'],
     ['audience: ', 'unknown key `audience`'],
     ['"A.example"', 'must be a lower-case host, or `*.` and one'],

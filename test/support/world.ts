@@ -3,18 +3,22 @@
  * with upstream's definitions and the answer decoded with them, so every test sees what Envoy would see.
  */
 
+import { giveUp } from '../../src/answer.ts'
 import { check, type Policy, type Tools } from '../../src/check.ts'
 import { createNonceKeeper } from '../../src/confirmation/nonce.ts'
 import { createProofKeys } from '../../src/confirmation/proof-keys.ts'
-import { denyOutright, isRefusal } from '../../src/decision/decision.ts'
+import { isRefusal } from '../../src/decision/decision.ts'
 import { createCertificateReader } from '../../src/evidence/certificate.ts'
 import { createXfccReader } from '../../src/evidence/hop.ts'
 import { createTrustStore } from '../../src/evidence/trust.ts'
 import { decisionLine } from '../../src/observe/decision-log.ts'
 import { compilePolicy } from '../../src/policy/compile.ts'
 import { parsePolicy } from '../../src/policy/parse.ts'
+import type { Request } from '../../src/request.ts'
 import { createMemoryReplay } from '../../src/state/memory.ts'
 import type { ReplayStore } from '../../src/state/replay.ts'
+import { createMemoryRevocations, type RevocationFeed } from '../../src/state/revocation-feed.ts'
+import type { RevocationIndex } from '../../src/state/revocations.ts'
 import { createKeySource } from '../../src/token/key-source.ts'
 import { createTokenIssuer } from '../../src/token/verify.ts'
 import { decodeCheckRequest } from '../../src/wire/decode.ts'
@@ -81,6 +85,8 @@ export interface World {
   /** A token bound to `orders` by x5t#S256; \`cnf: undefined\` in claims unbinds it. */
   token(claims?: Claims, header?: Claims): Promise<string>
   ask(question?: Question): Promise<Verdict>
+  /** The question as meshbind reads it. */
+  requestOf(question?: Question): Request
   /** Any bytes at all as the question. */
   askBytes(bytes: Buffer, now?: number): Promise<Verdict>
   /** Unix seconds; the issuer and the checks use it. */
@@ -115,6 +121,10 @@ export interface WorldOptions {
   readonly jwks?: object | (() => object)
   /** In place of a memory that has been running for an hour. */
   readonly replay?: ReplayStore
+  /** In place of a memory that nothing was written to. */
+  readonly revocations?: RevocationFeed
+  /** The entries of the policy's denylist, as they are when they are asked for. */
+  readonly denylist?: () => RevocationIndex
   /** PEM bundles by trust domain, for a policy with trustBundles. */
   readonly bundles?: (authority: Authority) => { readonly [trustDomain: string]: string }
 }
@@ -124,6 +134,7 @@ export function createTestTools(
   startedAt: number,
   replay: ReplayStore = createMemoryReplay(startedAt),
   nonceKey: Buffer | 'unknown' = Buffer.alloc(32, 7),
+  revocations: RevocationFeed = createMemoryRevocations(() => startedAt),
 ): Tools {
   const certificates = createCertificateReader()
   return {
@@ -133,6 +144,7 @@ export function createTestTools(
       nonces: createNonceKeeper(() => (nonceKey === 'unknown' ? undefined : nonceKey)),
     },
     replay,
+    revocations,
   }
 }
 
@@ -149,13 +161,15 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
     () => bytesOf(options.jwks ?? issuer.jwks),
     now,
     options.bundles?.(authority) ?? {},
+    options.denylist,
   )
-  const tools = createTestTools(now() - 3600, options.replay)
+  const revocations = options.revocations ?? createMemoryRevocations(now)
+  const tools = createTestTools(now() - 3600, options.replay, undefined, revocations)
 
   async function askBytes(bytes: Buffer, at = now()): Promise<Verdict> {
     const request = decodeCheckRequest(bytes)
     const decision = isRefusal(request)
-      ? denyOutright(request.refused, request.detail)
+      ? giveUp(policy, tools.proofs.nonces, request, undefined, at)
       : await check(request, policy, tools, at)
     const response = decodeCheckResponse(encodeCheckResponse(decision, 'decision-1'))
     const denied = decision.verdict === 'deny'
@@ -178,6 +192,13 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
     }
   }
 
+  const bytesOfQuestion = ({ as = orders, ...parts }: Question = {}) =>
+    encodeCheckRequest({
+      certificate: as?.envoyText ?? '',
+      principal: principalOf(as),
+      ...parts,
+    })
+
   return {
     authority,
     issuer,
@@ -192,14 +213,12 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
     token: (claims = {}, header = {}) =>
       issuer.sign({ cnf: { 'x5t#S256': orders.x5tS256 }, ...claims }, header),
     askBytes,
-    ask: ({ as = orders, ...parts } = {}) =>
-      askBytes(
-        encodeCheckRequest({
-          certificate: as?.envoyText ?? '',
-          principal: principalOf(as),
-          ...parts,
-        }),
-      ),
+    requestOf(question) {
+      const request = decodeCheckRequest(bytesOfQuestion(question))
+      if (isRefusal(request)) throw new Error(request.detail)
+      return request
+    },
+    ask: (question) => askBytes(bytesOfQuestion(question)),
   }
 }
 
@@ -208,6 +227,7 @@ async function livePolicy(
   jwks: () => Buffer,
   clock: () => number,
   bundles: { readonly [trustDomain: string]: string },
+  denylist: WorldOptions['denylist'],
 ): Promise<Policy> {
   const parsed = parsePolicy(text)
   if (!parsed.ok)
@@ -232,6 +252,12 @@ async function livePolicy(
       }
       return store
     },
+    revocation: () => ({
+      get denylist() {
+        return denylist?.()
+      },
+      statusLists: undefined,
+    }),
   })
   await Promise.all(tried)
   return policy

@@ -23,6 +23,7 @@ const allow: Allow = {
   policyRevision: 'abc',
   findings: { route: 'payments', method: 'x5t#S256' },
   responseHeaders: [],
+  withheld: undefined,
 }
 
 for (const reason of names) {

@@ -8,6 +8,7 @@ import {
   type HandlerOptions,
 } from '../../src/wire/handler.ts'
 import { decodeCheckResponse, encodeCheckRequest } from '../support/check-request.ts'
+import { judgeBy } from '../support/judge.ts'
 
 const question = encodeCheckRequest({ token: 'abc' })
 
@@ -15,7 +16,7 @@ function setUp(options: Partial<HandlerOptions>) {
   const records: DecisionRecord[] = []
   const errors: unknown[] = []
   const handler = createCheckHandler({
-    decide: async () => denyOutright('route_unmatched'),
+    judge: judgeBy(async () => denyOutright('route_unmatched')),
     onDecision: (record) => records.push(record),
     onError: (error) => errors.push(error),
     deadlineMs: 20,
@@ -44,7 +45,9 @@ function setUp(options: Partial<HandlerOptions>) {
 const never = () => new Promise<Decision>(() => {})
 
 test('a check that rejects is an explicit deny, not a gRPC error (architecture §9)', async (t) => {
-  const { ask, errors, records } = setUp({ decide: async () => Promise.reject(new Error('bug')) })
+  const { ask, errors, records } = setUp({
+    judge: judgeBy(async () => Promise.reject(new Error('bug'))),
+  })
   t.is(await ask(), '13 internal_error')
   t.is(errors.length, 1)
   t.is(records[0]?.decision.verdict, 'deny')
@@ -52,33 +55,35 @@ test('a check that rejects is an explicit deny, not a gRPC error (architecture �
 
 test('a check that throws at once is an explicit deny', async (t) => {
   const { ask } = setUp({
-    decide: () => {
+    judge: judgeBy(() => {
       throw new Error('bug')
-    },
+    }),
   })
   t.is(await ask(), '13 internal_error')
 })
 
 test('an answer that cannot be encoded becomes internal_error, not silence', async (t) => {
   const broken = { ...denyOutright('route_unmatched'), policyRevision: 'x'.repeat(20_000) }
-  const { ask, errors } = setUp({ decide: async () => broken })
+  const { ask, errors } = setUp({ judge: judgeBy(async () => broken) })
   t.is(await ask(), '13 internal_error')
   t.is(errors.length, 1)
 })
 
 test('a check that never ends is answered at the deadline', async (t) => {
-  t.is(await setUp({ decide: never }).ask(), '14 deadline_exceeded')
+  t.is(await setUp({ judge: judgeBy(never) }).ask(), '14 deadline_exceeded')
 })
 
 test('a late result is dropped: the deadline’s answer was the only one', async (t) => {
-  const { ask, records } = setUp({ decide: () => sleep(60, denyOutright('route_unmatched')) })
+  const { ask, records } = setUp({
+    judge: judgeBy(() => sleep(60, denyOutright('route_unmatched'))),
+  })
   t.is(await ask(), '14 deadline_exceeded')
   await sleep(80)
   t.is(records.length, 1)
 })
 
 test('the caller’s grpc-timeout, less a margin, is the deadline if it is shorter', async (t) => {
-  const { ask } = setUp({ decide: never, deadlineMs: 60_000 })
+  const { ask } = setUp({ judge: judgeBy(never), deadlineMs: 60_000 })
   t.is(await ask(question, new Date(Date.now() + 30)), '14 deadline_exceeded')
   t.is(await ask(question, Date.now() - 1), '14 deadline_exceeded')
 })
@@ -88,7 +93,7 @@ test('beyond the bound, checks are refused at once as overloaded, and then taken
   const held = new Promise<Decision>((resolve) => {
     release = resolve
   })
-  const { ask, handler } = setUp({ decide: () => held, deadlineMs: 60_000 })
+  const { ask, handler } = setUp({ judge: judgeBy(() => held), deadlineMs: 60_000 })
   const first = [ask(), ask()]
   t.is(handler.inFlight(), 2)
   t.is(await ask(), '14 overloaded')
@@ -115,8 +120,35 @@ test('a log that throws undoes no answer and stops no deadline', async (t) => {
   }
   let calls = 0
   const decide = () => (calls++ === 0 ? Promise.reject(new Error('bug')) : never())
-  const { ask } = setUp({ decide, onDecision: fail, onError: fail })
+  const { ask } = setUp({ judge: judgeBy(decide), onDecision: fail, onError: fail })
   t.is(await ask(), '13 internal_error')
   t.is(await ask(), '14 deadline_exceeded')
   t.is(await ask(), '14 deadline_exceeded')
+})
+
+test('a judge that fails at the last catch too is answered by a refusal that nothing softens', async (t) => {
+  const judge = {
+    decide: () => Promise.reject(new Error('bug')),
+    refuse: () => {
+      throw new Error('another bug')
+    },
+  }
+  const { ask, errors } = setUp({ judge: () => judge })
+  t.is(await ask(), '13 internal_error')
+  t.is(errors.length, 2)
+  t.is(await ask(Buffer.alloc(0)), '13 internal_error')
+})
+
+test('a check keeps the judge that it began with: a policy that is swapped meanwhile has no say', async (t) => {
+  let release: (decision: Decision) => void = () => {}
+  const held = new Promise<Decision>((resolve) => {
+    release = resolve
+  })
+  let current = judgeBy(() => held)()
+  const { ask } = setUp({ judge: () => current, deadlineMs: 60_000 })
+  const first = ask()
+  current = judgeBy(async () => denyOutright('caller_refused'))()
+  t.is(await ask(), '7 caller_refused')
+  release(denyOutright('route_unmatched'))
+  t.is(await first, '7 route_unmatched')
 })

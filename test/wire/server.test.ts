@@ -9,6 +9,7 @@ import { denyOutright } from '../../src/decision/decision.ts'
 import { healthService } from '../../src/wire/proto.ts'
 import { type AuthorizationServer, type ServerOptions, startServer } from '../../src/wire/server.ts'
 import { decodeCheckResponse, encodeCheckRequest } from '../support/check-request.ts'
+import { judgeBy } from '../support/judge.ts'
 import { createAuthority } from '../support/pki.ts'
 
 const checkPath = '/envoy.service.auth.v3.Authorization/Check'
@@ -27,7 +28,7 @@ async function start(
   const server = await startServer({
     addresses: ['127.0.0.1:0'],
     tls: undefined,
-    decide: async () => denyOutright('route_unmatched'),
+    judge: judgeBy(async () => denyOutright('route_unmatched')),
     onDecision: () => {},
     onError: () => {},
     onTlsProblem: () => {},
@@ -202,13 +203,18 @@ test('catalogue 264: with a client CA, only its clients are answered; files are 
 })
 
 test('contract §3: a drain says NOT_SERVING, lets checks in flight end, and never outlasts its limit', async (t) => {
-  const server = await start(t, { decide: () => sleep(100, denyOutright('route_unmatched')) })
+  const server = await start(t, {
+    judge: judgeBy(() => sleep(100, denyOutright('route_unmatched'))),
+  })
   const inFlight = ask(clientFor(t, server.addresses[0] ?? ''))
   while (server.inFlight() === 0) await sleep(1)
   await server.drain(5000)
   t.is(await inFlight, 7)
 
-  const stuck = await start(t, { decide: () => new Promise(() => {}), deadlineMs: 60_000 })
+  const stuck = await start(t, {
+    judge: judgeBy(() => new Promise(() => {})),
+    deadlineMs: 60_000,
+  })
   const lost = ask(clientFor(t, stuck.addresses[0] ?? '')).catch(() => 'closed')
   while (stuck.inFlight() === 0) await sleep(1)
   await stuck.drain(50)

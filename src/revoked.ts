@@ -1,0 +1,51 @@
+/** Whether what a request shows has been revoked since it was issued: asked on every request, after the token was verified. */
+
+import { type Refusal, refuse } from './decision/decision.ts'
+import type { Presentation } from './evidence/presenter.ts'
+import type { RevocationFeed } from './state/revocation-feed.ts'
+import type { RevocableFacts, RevocationIndex } from './state/revocations.ts'
+import { member } from './strict-json.ts'
+import type { VerifiedToken } from './token/verify.ts'
+
+/** What a policy names: its denylist, and the status lists that its issuers publish. */
+export interface PolicyRevocation {
+  readonly denylist: RevocationIndex | undefined
+  /** Judges a token's own reference to a status list (draft-ietf-oauth-status-list). */
+  readonly statusLists: { judge(token: VerifiedToken): Refusal | undefined } | undefined
+}
+
+/** A feed that was read longer ago could hide what was revoked since (threats F15). */
+export const maxFeedAgeSeconds = 300
+
+export function judgeRevocation(
+  token: VerifiedToken,
+  { presenter, peer, forwarders }: Presentation,
+  policy: PolicyRevocation,
+  feed: RevocationFeed,
+  now: number,
+): Refusal | undefined {
+  if (feed.index === undefined)
+    return refuse('state_unavailable', 'the revocations have not been read yet')
+  if (now - feed.readAt > maxFeedAgeSeconds)
+    return refuse('revocation_stale', 'the shared revocations')
+  const { denylist, statusLists } = policy
+  if (feed.index.size > 0 || (denylist !== undefined && denylist.size > 0)) {
+    const facts: RevocableFacts = {
+      issuer: textOf(member(token.all, 'iss')) ?? '',
+      subject: token.subject,
+      tokenId: token.tokenId,
+      session: textOf(member(token.all, 'sid')),
+      keyId: token.keyId,
+      issuedAt: token.issuedAt,
+      workloads: [presenter?.spiffeId, peer, ...forwarders].filter((id) => id !== undefined),
+      certificate: presenter?.x5tS256,
+    }
+    const hit = denylist?.find(facts, now) ?? feed.index.find(facts, now)
+    if (hit !== undefined) return refuse(hit === 'token' ? 'token_revoked' : 'presenter_revoked')
+  }
+  return statusLists?.judge(token)
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined
+}

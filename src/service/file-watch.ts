@@ -1,0 +1,125 @@
+/** Keeps up with one file on disk: its content as it is, told once per change, whatever happens to the file meanwhile. */
+
+import { type FSWatcher, watch } from 'node:fs'
+import { dirname } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { readBoundedFile } from './read-file.ts'
+
+export interface FileWatch {
+  /** Resolves once the first content, or the want of it, has been taken. */
+  readonly tried: Promise<void>
+  close(): void
+}
+
+export interface FileWatchOptions {
+  readonly path: string
+  readonly maxBytes: number
+  /** A content that differs from the one before. The next is not read until this has ended; must not reject. */
+  readonly onContent: (text: string) => Promise<void> | void
+  /** The file cannot be read, told once per kind of trouble; undefined once it can again, with the content as it was. */
+  readonly onTrouble: (problem: string | undefined) => void
+}
+
+/** Backs the events up: they differ by platform, and a network mount may have none. */
+const pollMs = 1000
+const settleMs = 50
+/** A file that is never the same twice is taken as it is: links that swap all the time show whole files nevertheless. */
+const maxReadings = 20
+
+/**
+ * Kubelet swaps a mounted ConfigMap by renaming a symbolic link, `..data`, beside the file; editors replace files or
+ * write them in place. So the directory is watched, and content decides. A content is taken only when two readings,
+ * some time apart, agree: a file that is being written in place is not judged half-way.
+ */
+export function watchFile(options: FileWatchOptions): FileWatch {
+  const { path, maxBytes } = options
+  let taken: string | undefined
+  let trouble: string | undefined
+  let closed = false
+  let watcher: FSWatcher | undefined
+  let changed = false
+  let wake: () => void = () => {}
+
+  async function readSettled(): Promise<string> {
+    let text = await read()
+    for (let reading = 1; text !== taken && reading < maxReadings; reading++) {
+      await sleep(settleMs)
+      const again = await read()
+      if (again === text) return text
+      text = again
+    }
+    return text
+  }
+
+  async function read(): Promise<string> {
+    return (await readBoundedFile(path, maxBytes)).toString('utf8')
+  }
+
+  async function look(): Promise<void> {
+    changed = false
+    try {
+      const text = await readSettled()
+      if (closed) return
+      if (trouble !== undefined) options.onTrouble(undefined)
+      trouble = undefined
+      if (text === taken) return
+      taken = text
+      await options.onContent(text)
+    } catch (error) {
+      const problem = error instanceof Error ? error.message : 'cannot be read'
+      if (!closed && problem !== trouble) options.onTrouble(problem)
+      trouble = problem
+    }
+  }
+
+  /** A directory may come and go; without it the poll goes on, and watching is tried again. */
+  function listen(): void {
+    if (watcher !== undefined) return
+    try {
+      watcher = watch(dirname(path), { persistent: false }, () => {
+        changed = true
+        wake()
+      })
+      watcher.on('error', unlisten)
+    } catch {
+      unlisten()
+    }
+  }
+
+  function unlisten(): void {
+    watcher?.close()
+    watcher = undefined
+  }
+
+  /** Until the next event or poll. */
+  async function pause(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      if (changed) return resolve()
+      const timer = setTimeout(resolve, pollMs).unref()
+      wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
+  async function goOn(): Promise<void> {
+    while (!closed) {
+      listen()
+      await pause()
+      if (!closed) await look()
+    }
+  }
+
+  listen()
+  const tried = look()
+  void tried.then(goOn)
+  return {
+    tried,
+    close() {
+      closed = true
+      unlisten()
+      wake()
+    },
+  }
+}

@@ -1,0 +1,178 @@
+/** The policy in force: loaded at the start, replaced whole when its file changes, kept when what is on disk cannot be used. */
+
+import { resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { CommandError } from '../exit.ts'
+import { durationSeconds } from '../policy/duration.ts'
+import { readPolicies } from '../policy/manifest.ts'
+import { maxPolicyLength } from '../policy/parse.ts'
+import { type Problem, pathText, renderProblem } from '../policy/problem.ts'
+import type { PolicyDocument } from '../policy/schema.ts'
+import { type FileWatch, watchFile } from './file-watch.ts'
+import { type LivePolicy, type LivePolicyOptions, startPolicy } from './live-policy.ts'
+import { readBoundedFile } from './read-file.ts'
+
+export type ReloadResult = 'ok' | 'invalid' | 'unreadable'
+
+export interface PolicyKeeper {
+  readonly current: LivePolicy
+  /** Unix seconds. */
+  readonly loadedAt: number
+  /** Why what is on disk is not what is in force. */
+  readonly problem: string | undefined
+  close(): void
+}
+
+export interface PolicyKeeperOptions
+  extends Omit<LivePolicyOptions, 'text' | 'proofsSince' | 'previous'> {
+  /** Warnings of a policy that is taken. */
+  readonly onWarning: (problem: Problem) => void
+  /** What became of a change; `problems` is empty where it was taken. */
+  readonly onReload: (
+    result: ReloadResult,
+    live: LivePolicy,
+    problems: readonly ReloadProblem[],
+  ) => void
+  readonly onSwap: (live: LivePolicy) => void
+}
+
+/** For the log: where, what, and what to do. The text of the line itself stays out of it. */
+export interface ReloadProblem {
+  readonly message: string
+  readonly line?: number
+  readonly column?: number
+  readonly path?: string
+  readonly advice?: string
+}
+
+/** How long a reload waits for the sources that it adds. */
+const newSourcesTriedWithinMs = 3000
+const maxFileBytes = 4 * maxPolicyLength
+
+/** Rejects with what is wrong and where if the policy cannot be used at the start. */
+export async function keepPolicy(options: PolicyKeeperOptions): Promise<PolicyKeeper> {
+  const { file } = options
+  let text = await readText(file)
+  const first = readOne(text)
+  if (!first.ok)
+    throw new CommandError(
+      `${first.rendered(file, text)}\nThe policy is not valid; nothing was started.`,
+    )
+  let live = startPolicy(first.policy, { ...options, text: first.text })
+  first.warnings.forEach(options.onWarning)
+  let loadedAt = options.clock()
+  let problem: string | undefined
+  let proofsSince: number | undefined
+
+  /** Whole or not at all: until the last line the policy before stays in force. */
+  async function take(changed: string): Promise<void> {
+    if (changed === text) return settle(undefined)
+    const found = readOne(changed)
+    if (!found.ok) return refuse(found.problems)
+    const now = options.clock()
+    const since = forgetsProofs(live.document, found.policy) ? now : proofsSince
+    const next = startPolicy(found.policy, {
+      ...options,
+      text: found.text,
+      proofsSince: since,
+      previous: live,
+    })
+    await Promise.race([next.tried, sleep(newSourcesTriedWithinMs, undefined, { ref: false })])
+    const missing = next.missing()
+    if (missing.length > 0) {
+      next.close(live)
+      return refuse(missing.map((message) => ({ message })))
+    }
+    const before = live
+    ;[live, text, loadedAt, proofsSince] = [next, changed, now, since]
+    options.onSwap(live)
+    before.close(live)
+    found.warnings.forEach(options.onWarning)
+    settle(undefined)
+    options.onReload('ok', live, [])
+  }
+
+  function refuse(problems: readonly ReloadProblem[]): void {
+    settle(`the policy on disk is not valid: ${problems[0]?.message ?? ''}`)
+    options.onReload('invalid', live, problems)
+  }
+
+  function settle(trouble: string | undefined): void {
+    problem = trouble
+  }
+
+  const watch: FileWatch = watchFile({
+    path: file,
+    maxBytes: maxFileBytes,
+    onContent: take,
+    onTrouble(trouble) {
+      settle(trouble)
+      if (trouble !== undefined) options.onReload('unreadable', live, [{ message: trouble }])
+    },
+  })
+  return {
+    get current() {
+      return live
+    },
+    get loadedAt() {
+      return loadedAt
+    },
+    get problem() {
+      return problem
+    },
+    close() {
+      watch.close()
+      live.close()
+    },
+  }
+}
+
+async function readText(file: string): Promise<string> {
+  const bytes = await readBoundedFile(file, maxFileBytes).catch((error: Error) => {
+    throw new CommandError(error.message)
+  })
+  return bytes.toString('utf8')
+}
+
+type Reading =
+  | {
+      readonly ok: true
+      readonly policy: PolicyDocument
+      readonly text: string
+      readonly warnings: readonly Problem[]
+    }
+  | {
+      readonly ok: false
+      readonly problems: readonly ReloadProblem[]
+      readonly rendered: (file: string, source: string) => string
+    }
+
+/** The one policy of a file. */
+function readOne(source: string): Reading {
+  const [found, ...others] = readPolicies(source)
+  if (found === undefined || others.length > 0) {
+    const message = 'holds more than one policy'
+    return { ok: false, problems: [{ message }], rendered: (file) => `${file}: ${message}` }
+  }
+  const { result, text } = found
+  if (result.ok) return { ok: true, policy: result.policy, text, warnings: result.warnings }
+  const { problems } = result
+  return {
+    ok: false,
+    problems: problems.map(({ path, severity: _, ...rest }) => ({ ...rest, path: pathText(path) })),
+    rendered: (file, text) =>
+      problems.map((problem) => renderProblem(problem, resolve(file), text)).join('\n'),
+  }
+}
+
+/**
+ * Whether a proof that was spent could be taken once more: under another policy name it has another key, and where
+ * proofs may be older than before, the store has forgotten some that are young enough again.
+ */
+function forgetsProofs(before: PolicyDocument, after: PolicyDocument): boolean {
+  return before.metadata.name !== after.metadata.name || windowOf(after) > windowOf(before)
+}
+
+function windowOf({ spec: { dpop, clockSkew } }: PolicyDocument): number {
+  return durationSeconds(dpop?.maxAge ?? '60s') + durationSeconds(clockSkew ?? '30s')
+}

@@ -1,0 +1,72 @@
+/** What the application log is told of the policy and of the sources that it names: changes, and never every reading. */
+
+import type { Log } from '../observe/log.ts'
+import type { PolicyKeeperOptions } from './policy-keeper.ts'
+
+type Told = Pick<
+  PolicyKeeperOptions,
+  'onFetch' | 'onBundle' | 'onDenylist' | 'onWarning' | 'onReload'
+>
+
+/** @param file Of the policy. */
+export function tellOfSources(log: Log, file: string): Told {
+  return {
+    onFetch: fetchLogger(log),
+    onBundle: bundleLogger(log),
+    onDenylist: denylistLogger(log),
+    onWarning: ({ message, advice, line }) => log.app.warn({ file, line, advice }, message),
+    onReload: reloadLogger(log, file),
+  }
+}
+
+/** Every problem with its place, as `policy validate` would show it. */
+function reloadLogger(log: Log, file: string): PolicyKeeperOptions['onReload'] {
+  return (result, { policy }, problems) => {
+    const facts = { policy: policy.name, policy_revision: policy.revision }
+    if (result === 'ok')
+      return log.app.info({ ...facts, routes: policy.routes.length }, 'policy reloaded')
+    for (const { message, ...place } of problems) log.app.error({ file, ...place }, message)
+    return log.app.error(
+      { ...facts, file, result, problems: problems.length },
+      'the changed policy cannot be used: the last good one stays in force',
+    )
+  }
+}
+
+function denylistLogger(log: Log): PolicyKeeperOptions['onDenylist'] {
+  return (problem, entries) => {
+    if (problem === undefined) log.app.info({ entries }, 'denylist read')
+    else
+      log.app.error(
+        { problem, entries },
+        'denylist could not be read: the last good one stays in force',
+      )
+  }
+}
+
+/** Tells of a change, not of every read: a source that stays broken is one line. */
+function fetchLogger(log: Log): PolicyKeeperOptions['onFetch'] {
+  const last = new Map<string, string>()
+  return (issuer, result, error) => {
+    const state = `${result} ${error ?? ''}`
+    if (last.get(issuer) === state) return
+    last.set(issuer, state)
+    if (result === 'ok') log.app.info({ issuer }, 'keys read')
+    else
+      log.app.warn(
+        { issuer, result, error },
+        'keys could not be read: the last good ones serve for an hour; without any, tokens are refused as keys_unavailable',
+      )
+  }
+}
+
+function bundleLogger(log: Log): PolicyKeeperOptions['onBundle'] {
+  return (trustDomain, problem) => {
+    if (problem === undefined) log.app.info({ trust_domain: trustDomain }, 'trust bundle read')
+    else
+      log.app.warn(
+        { trust_domain: trustDomain, problem },
+        'trust bundle could not be read or used: the last good one serves; without any, its workloads are refused as presenter_invalid',
+      )
+  }
+}
