@@ -29,8 +29,8 @@ export interface LivePolicy {
   readonly keySources: ReadonlyMap<string, KeySource>
   /** Every part has been tried once. */
   readonly tried: Promise<void>
-  /** What has to be there and is not: a denylist that could never be read. Known once all has been tried. */
-  missing(): readonly string[]
+  /** What has to be there and is not, once it has been tried: a denylist that could never be read. */
+  missing(): Promise<readonly string[]>
   /** Ends what the next policy does not go on with. */
   close(next?: LivePolicy): void
   readonly parts: ReadonlyMap<string, Part<unknown>>
@@ -121,7 +121,11 @@ export function startPolicy(document: PolicyDocument, options: LivePolicyOptions
     keySources,
     parts,
     tried: Promise.all([...parts.values()].map(({ tried }) => tried)).then(() => undefined),
-    missing: () => [...parts.values()].flatMap(({ missing }) => missing?.() ?? []),
+    async missing() {
+      const needed = [...parts.values()].filter(({ missing }) => missing !== undefined)
+      await Promise.all(needed.map(({ tried }) => tried))
+      return needed.flatMap(({ missing }) => missing?.() ?? [])
+    },
     close(next) {
       for (const [key, each] of parts) if (next?.parts.get(key) !== each) each.close()
     },

@@ -48,17 +48,17 @@ export interface ReloadProblem {
 /** How long a reload waits for the sources that it adds. */
 const newSourcesTriedWithinMs = 3000
 const maxFileBytes = 4 * maxPolicyLength
+const nothingStarted = 'The policy is not valid; nothing was started.'
 
 /** Rejects with what is wrong and where if the policy cannot be used at the start. */
 export async function keepPolicy(options: PolicyKeeperOptions): Promise<PolicyKeeper> {
   const { file } = options
   let text = await readText(file)
   const first = readOne(text)
-  if (!first.ok)
-    throw new CommandError(
-      `${first.rendered(file, text)}\nThe policy is not valid; nothing was started.`,
-    )
+  if (!first.ok) throw new CommandError(`${first.rendered(file, text)}\n${nothingStarted}`)
   let live = startPolicy(first.policy, { ...options, text: first.text })
+  const missing = await live.missing()
+  if (missing.length > 0) throw new CommandError([...missing, nothingStarted].join('\n'))
   first.warnings.forEach(options.onWarning)
   let loadedAt = options.clock()
   let problem: string | undefined
@@ -78,7 +78,7 @@ export async function keepPolicy(options: PolicyKeeperOptions): Promise<PolicyKe
       previous: live,
     })
     await Promise.race([next.tried, sleep(newSourcesTriedWithinMs, undefined, { ref: false })])
-    const missing = next.missing()
+    const missing = await next.missing()
     if (missing.length > 0) {
       next.close(live)
       return refuse(missing.map((message) => ({ message })))
