@@ -4,12 +4,14 @@ import type { Command } from 'commander'
 import { createProgram } from '../src/cli/program.ts'
 import { type Reason, type ReasonEntry, reasons } from '../src/decision/reasons.ts'
 import { policyJsonSchema } from '../src/policy/schema.ts'
+import { metricsPage } from './metrics-page.ts'
 
 /** Path below the repository's root → text. */
 export function generatedPages(): ReadonlyMap<string, string> {
   return new Map([
     ['docs/reasons.md', reasonsPage()],
     ['docs/cli.md', cliPage()],
+    ['docs/metrics.md', metricsPage()],
     ['docs/policy.schema.json', `${JSON.stringify(policyJsonSchema(), null, 2)}\n`],
   ])
 }

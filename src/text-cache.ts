@@ -2,7 +2,14 @@
 
 import { LRUCache } from 'lru-cache'
 
-export interface TextCache<Fact extends object> {
+/** For metrics. */
+export interface CacheState {
+  readonly size: number
+  /** Since the start. */
+  readonly lookups: { readonly hits: number; readonly misses: number }
+}
+
+export interface TextCache<Fact extends object> extends CacheState {
   get(text: string): Fact | undefined
   set(text: string, fact: Fact): void
   delete(text: string): void
@@ -32,10 +39,18 @@ export function createTextCache<Fact extends object>(
     maxSize: maxBytes,
     sizeCalculation: ({ text, fact }) => bytesOf(text, fact),
   })
+  const lookups = { hits: 0, misses: 0 }
   return {
+    get size() {
+      return entries.size
+    },
+    lookups,
     get(text) {
       const entry = entries.get(keyOf(text))
-      return entry?.text === text ? entry.fact : undefined
+      const fact = entry?.text === text ? entry.fact : undefined
+      if (fact === undefined) lookups.misses++
+      else lookups.hits++
+      return fact
     },
     set(text, fact) {
       entries.set(keyOf(text), { text, fact })

@@ -49,6 +49,7 @@ const law: { readonly [room: string]: readonly string[] } = {
   request: [],
   state: [],
   exit: [],
+  'tls-files': [],
   'strict-json': [],
   'text-cache': [],
   evidence: ['decision', 'request', 'strict-json', 'text-cache'],
@@ -70,9 +71,10 @@ const law: { readonly [room: string]: readonly string[] } = {
     'state',
     'token',
   ],
+  explain: ['decision', 'policy'],
   observe: ['decision'],
-  wire: ['decision', 'request', 'check', 'policy', 'observe'],
-  admin: ['decision', 'request', 'check', 'policy', 'observe'],
+  wire: ['decision', 'request', 'check', 'policy', 'observe', 'tls-files'],
+  admin: ['decision', 'request', 'check', 'policy', 'observe', 'tls-files'],
   index: ['check', 'decision', 'policy', 'request'],
 }
 const policyMayRead = [
@@ -119,12 +121,12 @@ const packageRooms: { readonly [name: string]: (file: SourceFile) => boolean } =
   '@opentelemetry/sdk-trace': ({ path }) => path === 'observe/trace-exporter.ts',
   'prom-client': ({ room }) => room === 'observe',
   jose: ({ path, room }) => path === 'token/signature.ts' || room === 'rehearsal',
-  pkijs: ({ path, room }) => /^evidence\/trust[a-z-]*\.ts$/.test(path) || room === 'rehearsal',
+  pkijs: ({ path }) => /^evidence\/trust[a-z-]*\.ts$/.test(path),
   'lru-cache': ({ room }) => room === 'text-cache',
   yaml: ({ path, room }) =>
     ['policy/document.ts', 'policy/manifest.ts'].includes(path) || room === 'rehearsal',
   zod: ({ room }) => room === 'policy' || room === 'rehearsal',
-  leven: ({ room }) => room === 'policy',
+  leven: ({ room }) => room === 'policy' || room === 'rehearsal',
   pino: ({ room }) => room === 'observe',
   commander: ({ room, path }) => room === 'cli' || path === 'main.ts',
 }

@@ -1,61 +1,51 @@
-/** The admin listener: health over HTTP for probes. GET only; nothing here changes anything or tells a secret. */
+/** The admin listener: health, metrics, the policy in force, the rollout report. GET only; nothing here changes anything or tells a secret. */
 
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer, type ServerResponse } from 'node:http'
+import { listen } from './listen.ts'
 
-export interface Readiness {
-  readonly ready: boolean
-  /** What is still missing, in words; empty when ready. */
-  readonly waitingFor: readonly string[]
-  readonly policy: {
-    readonly name: string
-    readonly revision: string
-    /** RFC 3339. */
-    readonly loaded_at: string
-    /** Why what is on disk is not what is in force. */
-    readonly problem: string | null
-  }
+export interface Page {
+  readonly status?: number
+  readonly contentType: string
+  readonly body: string
+  readonly headers?: { readonly [name: string]: string }
 }
+
+/** Makes a page when it is asked for. */
+export type PageMaker = () => Page | Promise<Page>
 
 export interface AdminServer {
   readonly address: string
   close(): void
 }
 
-/** @param address `host:port`. */
+export function jsonPage(value: object, status = 200): Page {
+  return { status, contentType: 'application/json', body: `${JSON.stringify(value)}\n` }
+}
+
+/**
+ * @param address `host:port`.
+ * @param pages By path.
+ */
 export async function startAdmin(
   address: string,
-  readiness: () => Readiness,
+  pages: ReadonlyMap<string, PageMaker>,
+  onError: (error: unknown) => void,
 ): Promise<AdminServer> {
-  const { hostname, port } = new URL(`http://${address}`)
+  const known = `there is ${[...pages.keys()].join(', ')}`
   const server = createServer((request, response) => {
-    const send = (status: number, body: object) => {
-      response.writeHead(status, {
-        'content-type': 'application/json',
-        'cache-control': 'no-store',
-      })
-      response.end(`${JSON.stringify(body)}\n`)
-    }
-    const path = request.url?.split('?', 1)[0]
-    if (request.method !== 'GET') return send(405, { error: 'only GET is taken here' })
-    if (path === '/livez') return send(200, { live: true })
-    if (path === '/readyz') {
-      const state = readiness()
-      return send(state.ready ? 200 : 503, state)
-    }
-    return send(404, { error: 'there is /livez and /readyz' })
+    if (request.method !== 'GET')
+      return send(response, jsonPage({ error: 'only GET is taken here' }, 405))
+    const make = pages.get(request.url?.split('?', 1)[0] ?? '')
+    if (make === undefined) return send(response, jsonPage({ error: known }, 404))
+    return void (async () => send(response, await make()))().catch((error) => {
+      onError(error)
+      send(response, jsonPage({ error: 'the page could not be made' }, 500))
+    })
   })
   server.requestTimeout = 5000
   server.maxRequestsPerSocket = 100
-  await listenOn(
-    server,
-    hostname.replace(/^\[|\]$/g, ''),
-    Number(port === '' ? '80' : port),
-    address,
-  )
-  const bound = server.address() as AddressInfo
   return {
-    address: `${hostname}:${bound.port}`,
+    address: await listen(server, address),
     close: () => {
       server.close()
       server.closeAllConnections()
@@ -63,12 +53,12 @@ export async function startAdmin(
   }
 }
 
-function listenOn(server: Server, host: string, port: number, address: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    // Stays for good: a connection that cannot be accepted later must not end the process.
-    server.on('error', (error) =>
-      reject(new Error(`cannot listen on ${address}: ${error.message}`)),
-    )
-    server.listen(port, host, resolve)
+function send(response: ServerResponse, { status = 200, contentType, body, headers }: Page): void {
+  response.writeHead(status, {
+    'content-type': contentType,
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    ...headers,
   })
+  response.end(body)
 }

@@ -3,6 +3,7 @@
 import { Command } from 'commander'
 import { policyJsonSchema } from '../policy/schema.ts'
 import { type Exit, examples, outputOption } from './options.ts'
+import { addPolicyTest } from './policy-test.ts'
 import { validatePolicies } from './policy-validate.ts'
 
 export function policyCommand(exit: Exit): Command {
@@ -39,5 +40,6 @@ export function policyCommand(exit: Exit): Command {
     .action(() => {
       process.stdout.write(`${JSON.stringify(policyJsonSchema(), null, 2)}\n`)
     })
+  addPolicyTest(policy, exit)
   return policy
 }

@@ -1,8 +1,14 @@
 /** The command line: every command by name (contract §1). */
 
 import { Command } from 'commander'
+import { checkCommand } from './check.ts'
+import { doctorCommand } from './doctor.ts'
+import { explainCommand } from './explain.ts'
+import { inspectCommand } from './inspect.ts'
 import { type Exit, examples } from './options.ts'
 import { policyCommand } from './policy.ts'
+import { revokeCommand } from './revoke.ts'
+import { rolloutCommand } from './rollout.ts'
 import { serveCommand } from './serve.ts'
 import { versionCommand, versionText } from './version.ts'
 
@@ -21,6 +27,12 @@ export function createProgram(exit: Exit): Command {
     )
   program.addCommand(serveCommand(exit))
   program.addCommand(policyCommand(exit))
+  program.addCommand(explainCommand(exit))
+  program.addCommand(inspectCommand(exit))
+  program.addCommand(doctorCommand(exit))
+  program.addCommand(checkCommand(exit))
+  program.addCommand(revokeCommand(exit))
+  program.addCommand(rolloutCommand(exit))
   program.addCommand(versionCommand())
   return program
 }

@@ -54,8 +54,32 @@ export function serveCommand(exit: Exit): Command {
       option(
         '--admin <address>',
         'MESHBIND_ADMIN',
-        'host:port for /livez and /readyz, or off',
+        'host:port for health, metrics and the rollout report, or off',
       ).default('127.0.0.1:9464'),
+    )
+    .addOption(
+      option(
+        '--events <address>',
+        'MESHBIND_EVENTS',
+        'host:port where security events are pushed to (RFC 8935), or off',
+      ).default('off'),
+    )
+    .addOption(
+      option(
+        '--events-tls-cert <file>',
+        'MESHBIND_EVENTS_TLS_CERT',
+        'serve it over TLS with this certificate chain (PEM); read again when it changes',
+      ),
+    )
+    .addOption(
+      option('--events-tls-key <file>', 'MESHBIND_EVENTS_TLS_KEY', 'its private key (PEM)'),
+    )
+    .addOption(
+      option(
+        '--events-tls-client-ca <file>',
+        'MESHBIND_EVENTS_TLS_CLIENT_CA',
+        'demand client certificates that this bundle (PEM) verifies',
+      ),
     )
     .addOption(
       option(
@@ -75,7 +99,7 @@ export function serveCommand(exit: Exit): Command {
       option(
         '--state <where>',
         'MESHBIND_STATE',
-        'spent proofs and the nonce key: memory, or redis://… (rediss://…) shared by replicas',
+        'spent proofs, revocations and the nonce key: memory, or redis://… (rediss://…) shared by replicas',
       ).default('memory'),
     )
     .addOption(
@@ -124,6 +148,10 @@ interface ServeFlags {
   readonly tlsKey?: string
   readonly tlsClientCa?: string
   readonly admin: string
+  readonly events: string
+  readonly eventsTlsCert?: string
+  readonly eventsTlsKey?: string
+  readonly eventsTlsClientCa?: string
   readonly deadline: string
   readonly maxInFlight: string
   readonly state: string
@@ -138,8 +166,9 @@ function serveSettings(flags: ServeFlags): ServeSettings {
   return {
     policy: flags.policy,
     listen: listen.map((address) => listenAddress('--listen', address)),
-    tls: tlsFiles(flags),
+    tls: tlsFiles('--tls', flags.tlsCert, flags.tlsKey, flags.tlsClientCa),
     admin: flags.admin === 'off' ? undefined : adminAddress('--admin', flags.admin),
+    events: eventSettings(flags),
     deadlineMs: milliseconds('--deadline', flags.deadline),
     maxInFlight: positiveInteger('--max-in-flight', flags.maxInFlight),
     state: stateAddress('--state', flags.state),
@@ -150,9 +179,23 @@ function serveSettings(flags: ServeFlags): ServeSettings {
   }
 }
 
-function tlsFiles({ tlsCert, tlsKey, tlsClientCa }: ServeFlags): ServeSettings['tls'] {
-  if (tlsCert !== undefined && tlsKey !== undefined)
-    return { certificate: tlsCert, key: tlsKey, clientCa: tlsClientCa }
-  if (tlsCert === undefined && tlsKey === undefined && tlsClientCa === undefined) return undefined
-  throw new CommandError('--tls-cert and --tls-key go together; --tls-client-ca needs both')
+function eventSettings(flags: ServeFlags): ServeSettings['events'] {
+  const { eventsTlsCert, eventsTlsKey, eventsTlsClientCa } = flags
+  const tls = tlsFiles('--events-tls', eventsTlsCert, eventsTlsKey, eventsTlsClientCa)
+  if (flags.events === 'off') return undefined
+  return { address: adminAddress('--events', flags.events), tls }
+}
+
+/** @param prefix Of the three flags. */
+function tlsFiles(
+  prefix: string,
+  certificate: string | undefined,
+  key: string | undefined,
+  clientCa: string | undefined,
+): ServeSettings['tls'] {
+  if (certificate !== undefined && key !== undefined) return { certificate, key, clientCa }
+  if (certificate === undefined && key === undefined && clientCa === undefined) return undefined
+  throw new CommandError(
+    `${prefix}-cert and ${prefix}-key go together; ${prefix}-client-ca needs both`,
+  )
 }

@@ -2,7 +2,7 @@
 
 import type { KeyObject } from 'node:crypto'
 import { isJsonObject, member } from '../strict-json.ts'
-import { createTextCache, wholeText } from '../text-cache.ts'
+import { type CacheState, createTextCache, wholeText } from '../text-cache.ts'
 import { type Algorithm, algorithms, fitsAlgorithm } from '../token/algorithms.ts'
 import { decodeObject, forbiddenMember } from '../token/jws.ts'
 import { isSignatureKey } from '../token/key-set.ts'
@@ -23,6 +23,7 @@ export interface ProofKeys {
   read(encodedHeader: string): ProofHeader | string
   /** Keeps a header whose proof has verified: junk cannot push good ones out. */
   keep(encodedHeader: string, header: ProofHeader): void
+  readonly cache: CacheState
 }
 
 const maxBytes = 16 * 1024 * 1024
@@ -35,6 +36,7 @@ export function createProofKeys(): ProofKeys {
     wholeText,
   )
   return {
+    cache: kept,
     read: (encoded) => kept.get(encoded) ?? readHeader(encoded),
     keep: (encoded, header) => kept.set(encoded, header),
   }

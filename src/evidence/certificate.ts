@@ -2,7 +2,7 @@
 
 import { createHash, type JsonWebKey, X509Certificate } from 'node:crypto'
 import { isRefusal, type Refusal, refuse } from '../decision/decision.ts'
-import { createTextCache, signature } from '../text-cache.ts'
+import { type CacheState, createTextCache, signature } from '../text-cache.ts'
 import { readLeaf } from './leaf.ts'
 import { hasPath, parseSpiffeId, type SpiffeId, trustDomainOf } from './spiffe-id.ts'
 
@@ -24,6 +24,8 @@ export interface CertificateFacts {
 export interface CertificateReader {
   /** Facts of a percent-encoded PEM leaf, or `presenter_invalid`. Chain and validity are NOT checked here. */
   read(text: string): CertificateFacts | Refusal
+  /** Of good ones. */
+  readonly cache: CacheState
 }
 
 const maxTextLength = 32 * 1024
@@ -43,6 +45,7 @@ export function createCertificateReader(maxBytes = 64 * 1024 * 1024): Certificat
   const good = createTextCache<CertificateFacts>(maxBytes, bytesOf, signature)
   const bad = createTextCache<Refusal>(maxBadBytes, bytesOf, signature)
   return {
+    cache: good,
     read(text) {
       const known = good.get(text) ?? bad.get(text)
       if (known !== undefined) return known

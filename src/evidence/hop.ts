@@ -1,7 +1,7 @@
 /** What the elements of an XFCC header say of the workloads they name; whether to believe it is judged in peer.ts and presenter.ts. */
 
 import { isRefusal, type Refusal, refuse } from '../decision/decision.ts'
-import { createTextCache, wholeText } from '../text-cache.ts'
+import { type CacheState, createTextCache, wholeText } from '../text-cache.ts'
 import { type CertificateFacts, type CertificateReader, decodeChain } from './certificate.ts'
 import { workloadId } from './spiffe-id.ts'
 import { parseXfcc, type XfccElement } from './xfcc.ts'
@@ -39,6 +39,8 @@ export interface Hops {
 export interface XfccReader {
   /** `presenter_invalid` where any part of the header is malformed. */
   read(text: string): Hops | Refusal
+  /** Of good ones. */
+  readonly cache: CacheState
 }
 
 const maxBytes = 32 * 1024 * 1024
@@ -59,6 +61,7 @@ export function createXfccReader(certificates: CertificateReader): XfccReader {
   )
   const bad = createTextCache<Refusal>(maxBadBytes, bytesOf, wholeText)
   return {
+    cache: good,
     read(text) {
       const known = good.get(text) ?? bad.get(text)
       if (known !== undefined) return known

@@ -20,6 +20,8 @@ export interface LoggedDecision {
   /** Unix milliseconds. */
   readonly time: number
   readonly durationMicroseconds: number
+  /** `traceparent` of Envoy's own call, where it traces. */
+  readonly callTraceparent?: (() => string | undefined) | undefined
 }
 
 export type DecisionLogMode =
@@ -46,6 +48,7 @@ export function decisionLine({
   request,
   time,
   durationMicroseconds,
+  callTraceparent,
 }: LoggedDecision): string {
   const { findings } = decision
   const denied = decision.verdict === 'deny'
@@ -71,7 +74,7 @@ export function decisionLine({
     withheld: denied ? null : (decision.withheld ?? null),
     cache: findings.cache ?? null,
     duration_us: durationMicroseconds,
-    trace_id: traceId.exec(request?.traceparent ?? '')?.[1] ?? null,
+    trace_id: traceId.exec(callTraceparent?.() ?? request?.traceparent ?? '')?.[1] ?? null,
     replica,
   })
 }

@@ -57,7 +57,7 @@ export async function keepPolicy(options: PolicyKeeperOptions): Promise<PolicyKe
   const first = readOne(text)
   if (!first.ok) throw new CommandError(`${first.rendered(file, text)}\n${nothingStarted}`)
   let live = startPolicy(first.policy, { ...options, text: first.text })
-  const missing = await live.missing()
+  const missing = await live.parts.missing()
   if (missing.length > 0) throw new CommandError([...missing, nothingStarted].join('\n'))
   first.warnings.forEach(options.onWarning)
   let loadedAt = options.clock()
@@ -77,16 +77,19 @@ export async function keepPolicy(options: PolicyKeeperOptions): Promise<PolicyKe
       proofsSince: since,
       previous: live,
     })
-    await Promise.race([next.tried, sleep(newSourcesTriedWithinMs, undefined, { ref: false })])
-    const missing = await next.missing()
+    await Promise.race([
+      next.parts.tried(),
+      sleep(newSourcesTriedWithinMs, undefined, { ref: false }),
+    ])
+    const missing = await next.parts.missing()
     if (missing.length > 0) {
-      next.close(live)
+      next.parts.close(live.parts)
       return refuse(missing.map((message) => ({ message })))
     }
     const before = live
     ;[live, text, loadedAt, proofsSince] = [next, changed, now, since]
     options.onSwap(live)
-    before.close(live)
+    before.parts.close(live.parts)
     found.warnings.forEach(options.onWarning)
     settle(undefined)
     options.onReload('ok', live, [])
@@ -122,7 +125,7 @@ export async function keepPolicy(options: PolicyKeeperOptions): Promise<PolicyKe
     },
     close() {
       watch.close()
-      live.close()
+      live.parts.close()
     },
   }
 }

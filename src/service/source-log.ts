@@ -1,21 +1,31 @@
 /** What the application log is told of the policy and of the sources that it names: changes, and never every reading. */
 
 import type { Log } from '../observe/log.ts'
+import type { Metrics } from '../observe/metrics.ts'
 import type { PolicyKeeperOptions } from './policy-keeper.ts'
 
 type Told = Pick<
   PolicyKeeperOptions,
-  'onFetch' | 'onBundle' | 'onDenylist' | 'onWarning' | 'onReload'
+  'onFetch' | 'onBundle' | 'onDenylist' | 'onStatusList' | 'onWarning' | 'onReload'
 >
 
 /** @param file Of the policy. */
-export function tellOfSources(log: Log, file: string): Told {
+export function tellOfSources(log: Log, metrics: Metrics, file: string): Told {
+  const logFetch = fetchLogger(log)
+  const logReload = reloadLogger(log, file)
   return {
-    onFetch: fetchLogger(log),
+    onFetch(issuer, result, error) {
+      metrics.keysFetched(issuer, result)
+      logFetch(issuer, result, error)
+    },
     onBundle: bundleLogger(log),
     onDenylist: denylistLogger(log),
+    onStatusList: statusListLogger(log),
     onWarning: ({ message, advice, line }) => log.app.warn({ file, line, advice }, message),
-    onReload: reloadLogger(log, file),
+    onReload(result, live, problems) {
+      metrics.policyReloaded(result)
+      logReload(result, live, problems)
+    },
   }
 }
 
@@ -56,6 +66,21 @@ function fetchLogger(log: Log): PolicyKeeperOptions['onFetch'] {
       log.app.warn(
         { issuer, result, error },
         'keys could not be read: the last good ones serve for an hour; without any, tokens are refused as keys_unavailable',
+      )
+  }
+}
+
+function statusListLogger(log: Log): Told['onStatusList'] {
+  const last = new Map<string, string>()
+  return (host, result, error) => {
+    const state = `${result} ${error ?? ''}`
+    if (last.get(host) === state) return
+    last.set(host, state)
+    if (result === 'ok') log.app.info({ host }, 'status list read')
+    else
+      log.app.warn(
+        { host, result, error },
+        'status list could not be read: the last good one serves until it is stale; then its tokens are refused as revocation_stale',
       )
   }
 }

@@ -22,6 +22,10 @@ export interface StateSettings {
 export interface LiveTools {
   readonly tools: Tools
   readonly revocations: RevocationStore
+  /** Spent proofs in memory; undefined where Redis keeps them. */
+  replayEntries(): number | undefined
+  /** Undefined where there is no shared state. */
+  sharedConnected(): boolean | undefined
   /** What was revoked has been read once. */
   readonly tried: Promise<void>
   close(): Promise<void>
@@ -41,15 +45,18 @@ export async function createTools(
   const fixedKey = await readNonceKey(settings.nonceKeyFile)
   if (settings.state === 'memory') {
     const revocations = createMemoryRevocations(clock)
+    const replay = createMemoryReplay(clock())
     const key = fixedKey ?? randomBytes(minNonceKeyBytes)
     return {
       tools: {
         evidence,
         proofs: { keys, nonces: createNonceKeeper(() => key) },
-        replay: createMemoryReplay(clock()),
+        replay,
         revocations,
       },
       revocations,
+      replayEntries: () => replay.size,
+      sharedConnected: () => undefined,
       tried: Promise.resolve(),
       close: async () => {},
     }
@@ -74,6 +81,8 @@ export async function createTools(
       revocations: shared.revocations,
     },
     revocations: shared.revocations,
+    replayEntries: () => undefined,
+    sharedConnected: () => shared.isConnected(),
     tried: shared.revocations.tried,
     close: () => shared.close(),
   }

@@ -20,6 +20,7 @@ import type { ReplayStore, Spending } from './replay.ts'
 export interface SharedState {
   readonly replay: ReplayStore
   readonly revocations: SharedRevocations
+  isConnected(): boolean
   /** 32 bytes shared by every replica (for DPoP nonces), made by the first; undefined while they are not known yet. */
   nonceKey(): Buffer | undefined
   close(): Promise<void>
@@ -149,6 +150,7 @@ export function createSharedState(options: SharedStateOptions): SharedState {
       spend: (key, expiresAt, now) => spend(key, Math.max(1, Math.ceil(expiresAt - now) + 1)),
     },
     revocations,
+    isConnected: () => ready !== undefined,
     nonceKey: () => nonce?.key,
     async close() {
       closed = true

@@ -17,6 +17,8 @@ export interface FetchOptions {
   readonly ca?: string | undefined
   readonly timeoutMs?: number
   readonly maxBytes?: number
+  /** Media type to ask for. */
+  readonly accept?: string
 }
 
 const defaultTimeoutMs = 5000
@@ -35,7 +37,7 @@ export function fetchDocument(url: URL, options: FetchOptions = {}): Promise<Fet
     const request = client.get(url, {
       ...(ca === undefined ? {} : { ca }),
       agent: false,
-      headers: { accept: 'application/json' },
+      headers: { accept: options.accept ?? 'application/json' },
       lookup: guardedLookup(url.protocol),
       signal: AbortSignal.timeout(timeoutMs),
     })

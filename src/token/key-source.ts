@@ -25,6 +25,8 @@ export interface KeySource {
   find(keyId: string | undefined, algorithm: string): VerificationKey | 'unknown' | 'unavailable'
   /** Whether a key that verified a token earlier is still in force. */
   isCurrent(key: VerificationKey): boolean
+  /** Since the last read that brought keys; Infinity before that. */
+  ageSeconds(): number
   /** Reads now, or joins the read that is under way. */
   refresh(): Promise<void>
   /** Ends the background reads. */
@@ -49,7 +51,8 @@ export function createKeySource(options: KeySourceOptions): KeySource {
   let timer: NodeJS.Timeout | undefined
   let closed = false
 
-  const isStale = () => options.clock() - goodAt > maxStaleSeconds
+  const ageSeconds = () => options.clock() - goodAt
+  const isStale = () => ageSeconds() > maxStaleSeconds
 
   /** What is told about a read must not end the reading. */
   function report(result: KeyFetchResult, error?: string): void {
@@ -104,6 +107,7 @@ export function createKeySource(options: KeySourceOptions): KeySource {
       refreshUnlessRecent()
       return isStale() ? 'unavailable' : 'unknown'
     },
+    ageSeconds,
     isCurrent: (key) => keys.includes(key) && !isStale(),
     refresh,
     close() {

@@ -2,7 +2,7 @@
 
 import { isRefusal, type Refusal, refuse } from '../decision/decision.ts'
 import { countValues, member } from '../strict-json.ts'
-import { createTextCache, signature } from '../text-cache.ts'
+import { type CacheState, createTextCache, signature } from '../text-cache.ts'
 import type { Algorithm } from './algorithms.ts'
 import { type IdentitySource, judgeTime, readClaims, type TokenClaims } from './claims.ts'
 import { normaliseType, readJws, type UnverifiedJws } from './jws.ts'
@@ -42,6 +42,7 @@ export interface TokenIssuer {
   recall(text: string): TokenFacts | undefined
   /** Facts of a text whose `iss` is this issuer's; concurrent calls for one text share one verification. */
   verify(text: string, jws: UnverifiedJws): Promise<TokenFacts | Refusal>
+  readonly cache: CacheState
 }
 
 /** True until the key goes: this text carries these claims under this key's signature. */
@@ -181,6 +182,7 @@ export function createTokenIssuer(settings: IssuerSettings, keys: KeySource): To
   return {
     name: settings.name,
     issuer: settings.issuer,
+    cache: facts,
     recall(text) {
       const known = facts.get(text)
       if (known === undefined || keys.isCurrent(known.key)) return known

@@ -22,6 +22,8 @@ export interface DecisionRecord {
   /** Unix milliseconds. */
   readonly time: number
   readonly durationMicroseconds: number
+  /** `traceparent` of Envoy's own call: its span of this very check, where it traces. Looked up only when it is asked for. */
+  readonly callTraceparent: () => string | undefined
 }
 
 /** One policy, from the question to the answer: a check keeps the one that it began with. */
@@ -74,6 +76,7 @@ export function createCheckHandler(options: HandlerOptions) {
     let answered = false
 
     const judge = options.judge()
+    const callTraceparent = () => call.metadata.get('traceparent').map(String)[0]
 
     const answer = (decision: Decision): void => {
       if (answered) return
@@ -81,7 +84,8 @@ export function createCheckHandler(options: HandlerOptions) {
       answered = true
       callback(null, bytes)
       const durationMicroseconds = Math.round((clock.monotonic() - startedAt) * 1000)
-      tell(() => options.onDecision({ id, decision, request, time, durationMicroseconds }))
+      const record = { id, decision, request, time, durationMicroseconds, callTraceparent }
+      tell(() => options.onDecision(record))
     }
 
     const give = (refusal: Refusal): void => answer(giveUp(judge, refusal, request, id))

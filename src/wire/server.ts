@@ -1,18 +1,20 @@
 /** The gRPC server: checks and health on every address, and a drain that ends in time. */
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from '@grpc/grpc-js'
+import type { TlsFiles } from '../tls-files.ts'
 import { createCheckHandler, type HandlerOptions } from './handler.ts'
 import { createHealth } from './health.ts'
 import { listen } from './listen.ts'
 import { authorizationService, healthService } from './proto.ts'
-import { rotateTls, type TlsFiles } from './tls.ts'
+import { createTlsCredentials } from './tls.ts'
 
 export interface ServerOptions extends HandlerOptions {
   readonly addresses: readonly string[]
   /** Undefined: plaintext. The files are read again when they change. */
   readonly tls: TlsFiles | undefined
   /** TLS files that changed and cannot be used: the last good ones stay. */
-  readonly onTlsProblem: (message: string) => void
+  readonly onTlsProblem: (message: string | undefined) => void
 }
 
 export interface AuthorizationServer {
@@ -26,6 +28,9 @@ export interface AuthorizationServer {
 
 /** Beyond this grpc-js refuses by itself, which is a gRPC error; handler.ts denies what is smaller and still too large. */
 const maxMessageBytes = 4 * 1024 * 1024
+
+/** grpc-js ends what is in flight at the limit; this much later it is ended here. */
+const graceMs = 100
 
 /** grpc-js would write to standard error what is reported with a fix elsewhere. */
 setLogVerbosity(logVerbosity.NONE)
@@ -41,7 +46,9 @@ export async function startServer(options: ServerOptions): Promise<Authorization
   server.addService(authorizationService, { Check: handler.handle })
   server.addService(healthService, health.implementation)
   const tls =
-    options.tls === undefined ? undefined : await rotateTls(options.tls, options.onTlsProblem)
+    options.tls === undefined
+      ? undefined
+      : await createTlsCredentials(options.tls, options.onTlsProblem)
   const credentials = tls?.credentials ?? ServerCredentials.createInsecure()
   const addresses: string[] = []
   for (const address of options.addresses)
@@ -54,7 +61,11 @@ export async function startServer(options: ServerOptions): Promise<Authorization
       health.setServing(false)
       tls?.close()
       for (const address of addresses) server.drain(address, limitMs)
-      await new Promise<void>((resolve) => server.tryShutdown(() => resolve()))
+      const shutDown = new Promise<void>((resolve) => server.tryShutdown(() => resolve()))
+      // A connection that never became HTTP/2, TLS towards a plaintext port, keeps it waiting for ever.
+      const limit = sleep(limitMs + graceMs, undefined, { ref: false })
+      await Promise.race([shutDown, limit])
+      server.forceShutdown()
     },
   }
 }

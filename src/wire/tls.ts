@@ -1,22 +1,13 @@
-/** TLS towards Envoy from files that rotate: read again when they change, the last good ones kept. */
+/** TLS towards Envoy, from files that rotate. */
 
-import { readFile } from 'node:fs/promises'
-import { createSecureContext, type SecureContextOptions } from 'node:tls'
+import type { SecureContextOptions } from 'node:tls'
 import { ServerCredentials } from '@grpc/grpc-js'
-
-export interface TlsFiles {
-  readonly certificate: string
-  readonly key: string
-  /** Set: clients must present a certificate that this bundle verifies. */
-  readonly clientCa: string | undefined
-}
+import { rotateTls, type TlsFiles } from '../tls-files.ts'
 
 export interface TlsCredentials {
   readonly credentials: ServerCredentials
   close(): void
 }
-
-const pollMs = 2000
 
 class RotatingCredentials extends ServerCredentials {
   constructor(requireClient: boolean, context: SecureContextOptions) {
@@ -36,51 +27,13 @@ class RotatingCredentials extends ServerCredentials {
   }
 }
 
-/**
- * Throws if the files cannot be used at first. Later a broken or half-written pair is reported and passed over.
- * Kubernetes swaps mounted Secrets by a symbolic link, so content decides, not file events.
- */
-export async function rotateTls(
+/** Throws if the files cannot be used at first. */
+export async function createTlsCredentials(
   files: TlsFiles,
-  onProblem: (message: string) => void,
+  onProblem: (message: string | undefined) => void,
 ): Promise<TlsCredentials> {
-  let current = await readContext(files)
-  let lastProblem = ''
-  createSecureContext(current)
-  const credentials = new RotatingCredentials(files.clientCa !== undefined, current)
-
-  async function poll(): Promise<void> {
-    try {
-      const fresh = await readContext(files)
-      if (isSame(fresh, current)) return
-      createSecureContext(fresh)
-      current = fresh
-      credentials.replace(fresh)
-      lastProblem = ''
-    } catch (error) {
-      const problem = error instanceof Error ? error.message : 'unknown error'
-      if (problem !== lastProblem) onProblem(problem)
-      lastProblem = problem
-    }
-  }
-
-  const timer = setInterval(poll, pollMs).unref()
-  return { credentials, close: () => clearInterval(timer) }
+  const rotating = await rotateTls(files, onProblem)
+  const credentials = new RotatingCredentials(files.clientCa !== undefined, rotating.first)
+  rotating.follow((texts) => credentials.replace(texts))
+  return { credentials, close: rotating.close }
 }
-
-interface Context {
-  readonly cert: Buffer
-  readonly key: Buffer
-  readonly ca?: Buffer
-}
-
-async function readContext({ certificate, key, clientCa }: TlsFiles): Promise<Context> {
-  const pair = { cert: await readFile(certificate), key: await readFile(key) }
-  return clientCa === undefined ? pair : { ...pair, ca: await readFile(clientCa) }
-}
-
-function isSame(a: Context, b: Context): boolean {
-  return a.cert.equals(b.cert) && a.key.equals(b.key) && (a.ca ?? empty).equals(b.ca ?? empty)
-}
-
-const empty = Buffer.alloc(0)

@@ -23,7 +23,19 @@ function meshbind(args: readonly string[], environment: NodeJS.ProcessEnv = {}):
   })
 }
 
-const commands = ['', 'serve', 'policy', 'policy validate', 'policy schema', 'version']
+const commands = [
+  ...[
+    '',
+    'serve',
+    'policy',
+    'policy validate',
+    'policy test',
+    'policy schema',
+    'explain',
+    'inspect',
+  ],
+  ...['doctor', 'check', 'revoke', 'revoke list', 'revoke undo', 'rollout', 'version'],
+]
 for (const command of commands) {
   test(`contract §1: meshbind ${command} --help explains itself with examples and ends with 0`, async (t) => {
     const words = command.split(' ').filter((word) => word !== '')

@@ -42,7 +42,7 @@ function adminOf(meshbind: RunningMeshbind): string {
   return String(meshbind.lines.find((line) => line['message'] === 'listening')?.['admin'])
 }
 
-test('contract §8: /livez and /readyz answer GET, and nothing else is there', async (t) => {
+test('contract §8: the admin listener answers GET on its six pages, and nothing else is there', async (t) => {
   const { file } = await setUp(t)
   const meshbind = await startMeshbind([
     '--policy',
@@ -57,7 +57,21 @@ test('contract §8: /livez and /readyz answer GET, and nothing else is there', a
   const ready = await fetch(`${admin}/readyz`)
   t.is(ready.status, 200)
   t.like(await ready.json(), { ready: true, waitingFor: [], policy: { name: 'shop' } })
-  t.is((await fetch(`${admin}/policy`)).status, 404)
+  t.like(await (await fetch(`${admin}/policy`)).json(), {
+    name: 'shop',
+    problem: null,
+    routes: { 0: { name: 'public', mode: 'enforce', bindings: [] } },
+  })
+  t.regex(
+    await (await fetch(`${admin}/metrics`)).text(),
+    /^meshbind_policy_info\{revision="\w+"\} 1$/m,
+  )
+  t.like(await (await fetch(`${admin}/evidence`)).json(), { evidence: { checks: 0 } })
+  const page = await fetch(`${admin}/`)
+  t.is(page.headers.get('content-type'), 'text/html; charset=utf-8')
+  t.regex(page.headers.get('content-security-policy') ?? '', /default-src 'none'/)
+  for (const path of ['/policy/', '/metrics.json', '/events/corp'])
+    t.is((await fetch(`${admin}${path}`)).status, 404)
   t.is((await fetch(`${admin}/livez`, { method: 'POST' })).status, 405)
   t.is(await meshbind.stop(), 0)
 })
@@ -77,7 +91,7 @@ test('contract §3: until each key source was tried once, the state is not ready
   t.is(response.status, 503)
   t.like(await response.json(), {
     ready: false,
-    waitingFor: ['the first read of every key source'],
+    waitingFor: ['the first read of every source that the policy names'],
   })
   hanging.closeAllConnections()
   t.truthy(

@@ -1,0 +1,30 @@
+/** Revocations as they are shown: one line for people, plain data for programs. */
+
+import { kindOf, type Revocation, type RevocationEntry } from '../state/revocations.ts'
+import { makePrintable } from './terminal.ts'
+
+export type Listed = Revocation & { readonly kind: string; readonly until: string | null }
+
+export function listed({ revocation, until }: RevocationEntry): Listed {
+  return {
+    ...revocation,
+    kind: kindOf(revocation),
+    until: until === Number.POSITIVE_INFINITY ? null : timeText(until),
+  }
+}
+
+export function describeRevocation(revocation: Revocation): string {
+  const kind = kindOf(revocation)
+  const named = revocation as { readonly [name: string]: string | number | undefined }
+  const of = named['issuer'] === undefined ? '' : ` of ${named['issuer']}`
+  const before = named['before']
+  const cut = before === undefined ? '' : `, tokens issued before ${timeText(Number(before))}`
+  return makePrintable(`${kind} ${named[kind]}${of}${cut}`)
+}
+
+/** @param seconds Unix. */
+export function timeText(seconds: number): string {
+  return seconds === Number.POSITIVE_INFINITY
+    ? 'for ever'
+    : new Date(seconds * 1000).toISOString().replace('.000Z', 'Z')
+}

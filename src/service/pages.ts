@@ -1,0 +1,74 @@
+/** The pages of the admin listener (contract §8). */
+
+import { jsonPage, type PageMaker } from '../admin/server.ts'
+import { readNeeds } from '../observe/evidence-seen.ts'
+import { renderRolloutPage, rolloutContentPolicy } from '../observe/rollout-page.ts'
+import { isUnprotected } from '../policy/compile.ts'
+import type { Observers } from './observers.ts'
+import type { PolicyKeeper } from './policy-keeper.ts'
+
+export interface PageOptions {
+  readonly keeper: PolicyKeeper
+  readonly observers: Observers
+  /** What readiness still waits for, in words; empty when ready. */
+  readonly waitingFor: () => readonly string[]
+  /** Unix milliseconds. */
+  readonly clock: () => number
+}
+
+export function adminPages(options: PageOptions): ReadonlyMap<string, PageMaker> {
+  const { keeper, observers, waitingFor } = options
+  return new Map<string, PageMaker>([
+    ['/livez', () => jsonPage({ live: true })],
+    [
+      '/readyz',
+      () => {
+        const waiting = waitingFor()
+        const ready = waiting.length === 0
+        const state = { ready, waitingFor: waiting, policy: describePolicy(keeper) }
+        return jsonPage(state, ready ? 200 : 503)
+      },
+    ],
+    [
+      '/metrics',
+      async () => {
+        const { contentType, text } = await observers.metrics.expose()
+        return { contentType, body: text }
+      },
+    ],
+    ['/policy', () => jsonPage({ ...describePolicy(keeper), routes: describeRoutes(keeper) })],
+    [
+      '/evidence',
+      () =>
+        jsonPage({
+          policy: readNeeds(keeper.current.policy),
+          evidence: observers.evidence.summary(),
+        }),
+    ],
+    [
+      '/',
+      () => ({
+        contentType: 'text/html; charset=utf-8',
+        headers: {
+          'content-security-policy': `${rolloutContentPolicy}; frame-ancestors 'none'`,
+          'referrer-policy': 'no-referrer',
+        },
+        body: renderRolloutPage(observers.rollout.report(), options.clock()),
+      }),
+    ],
+  ])
+}
+
+function describePolicy({ current, loadedAt, problem }: PolicyKeeper) {
+  const { name, revision } = current.policy
+  const loaded = new Date(loadedAt * 1000).toISOString()
+  return { name, revision, loaded_at: loaded, problem: problem ?? null }
+}
+
+function describeRoutes({ current }: PolicyKeeper) {
+  return current.policy.routes.map(({ name, mode, require }) => ({
+    name,
+    mode,
+    bindings: isUnprotected(require) ? [] : [...require.bindings],
+  }))
+}
