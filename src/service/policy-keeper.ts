@@ -1,6 +1,5 @@
 /** The policy in force: loaded at the start, replaced whole when its file changes, kept when what is on disk cannot be used. */
 
-import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CommandError } from '../exit.ts'
 import { durationSeconds } from '../policy/duration.ts'
@@ -164,7 +163,7 @@ function readOne(source: string): Reading {
     ok: false,
     problems: problems.map(({ path, severity: _, ...rest }) => ({ ...rest, path: pathText(path) })),
     rendered: (file, text) =>
-      problems.map((problem) => renderProblem(problem, resolve(file), text)).join('\n'),
+      problems.map((problem) => renderProblem(problem, file, text)).join('\n'),
   }
 }
 

@@ -1,6 +1,5 @@
 /** The ext_authz server, from its settings to its last answered check. */
 
-import { resolve } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startAdmin } from '../admin/server.ts'
@@ -60,9 +59,9 @@ export async function serve(settings: ServeSettings): Promise<number> {
     startedAt: Date.now(),
   })
   const keeper = await keepPolicy({
-    file: resolve(settings.policy),
+    file: settings.policy,
     clock: nowSeconds,
-    ...tellOfSources(log, observers.metrics, resolve(settings.policy)),
+    ...tellOfSources(log, observers.metrics, settings.policy),
     onSwap({ policy }) {
       if (ready) judge = createJudge(policy, tools.tools, nowSeconds)
     },

@@ -1,5 +1,6 @@
 /** What the application log is told of the policy and of the sources that it names: changes, and never every reading. */
 
+import { resolve } from 'node:path'
 import type { Log } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { PolicyKeeperOptions } from './policy-keeper.ts'
@@ -9,8 +10,9 @@ type Told = Pick<
   'onFetch' | 'onBundle' | 'onDenylist' | 'onStatusList' | 'onWarning' | 'onReload'
 >
 
-/** @param file Of the policy. */
-export function tellOfSources(log: Log, metrics: Metrics, file: string): Told {
+/** @param policy Its file. */
+export function tellOfSources(log: Log, metrics: Metrics, policy: string): Told {
+  const file = resolve(policy)
   const logFetch = fetchLogger(log)
   const logReload = reloadLogger(log, file)
   return {
