@@ -84,6 +84,9 @@ function printEnd(stage: Stage, count: number, failed: number): void {
     '  make demo HOLD=1                        leaves all of it running and prints curl commands',
   )
   console.log('  less demo/policy.yaml                   the policy that was enforced')
+  console.log(
+    '  less docs/rollout.md docs/revocation.md from audit to enforce, and killing a credential',
+  )
   console.log('  less docs/reasons.md                    every reason, and what to do about it')
   console.log('  less docs/envoy.md                      put it in front of your own service')
   console.log(
@@ -99,6 +102,7 @@ async function hold({
   blog,
   issuer,
   port,
+  admin,
 }: Stage): Promise<void> {
   const token = await issuer.sign({
     sub: orders,
@@ -119,7 +123,7 @@ async function hold({
   const curl = (as: string) =>
     `  curl -i --cacert ${directory}/ca.pem --cert ${directory}/${as}.pem --key ${directory}/${as}.key -H "Authorization: Bearer $(cat ${directory}/token)" -X POST https://localhost:${port}/v1/payments`
   console.log(
-    `${bold('  It stays up for 15 minutes, or until Ctrl-C. As the owner, then as the thief:')}\n${curl('orders')}\n${curl('blog')}\n`,
+    `${bold('  It stays up for 15 minutes, or until Ctrl-C. As the owner, then as the thief:')}\n${curl('orders')}\n${curl('blog')}\n\n${bold('  The rollout report, live:')} http://${admin}/\n`,
   )
   await sleep(15 * 60_000)
 }

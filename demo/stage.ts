@@ -18,6 +18,11 @@ import { type Authority, createAuthority, type Leaf } from '../test/support/pki.
 
 export interface Stage {
   readonly directory: string
+  /** The policy that is in force, and its denylist. */
+  readonly policyFile: string
+  readonly denylistFile: string
+  /** `host:port` of meshbind's pages. */
+  readonly admin: string
   readonly authority: Authority
   readonly orders: Leaf
   /** Other certificates of the same workload: one as old as the first, one issued half a minute ago. */
@@ -78,6 +83,8 @@ export async function setStage(progress: (message: string) => void): Promise<Sta
   const policyFile = join(directory, 'policy.yaml')
   const template = await readFile(new URL('./policy.yaml', import.meta.url), 'utf8')
   await writeFile(policyFile, template.replaceAll('{{issuer}}', issuer.issuer))
+  const denylistFile = join(directory, 'revoked.yaml')
+  await writeFile(denylistFile, '[]\n')
   const socket = join(directory, 'meshbind.sock')
   const meshbind = await startMeshbind([
     '--policy',
@@ -85,7 +92,7 @@ export async function setStage(progress: (message: string) => void): Promise<Sta
     '--listen',
     `unix:${socket}`,
     '--admin',
-    'off',
+    '127.0.0.1:0',
   ])
   cleanups.push(() => meshbind.stop())
   const { port: backendPort } = backend.server.address() as AddressInfo
@@ -125,8 +132,12 @@ export async function setStage(progress: (message: string) => void): Promise<Sta
     join(directory, 'gateway'),
   )
   cleanups.push(() => gateway.stop())
+  const listening = meshbind.lines.find(({ message }) => message === 'listening')
   return {
     directory,
+    policyFile,
+    denylistFile,
+    admin: String(listening?.['admin']),
     authority,
     orders: await leaf(orders),
     ordersRenewed: await leaf(orders),

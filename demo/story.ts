@@ -1,5 +1,6 @@
 /** The demo's story: who calls, what is sent, and what must come of it. */
 
+import { readFile, writeFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Answer, call } from '../test/support/mesh.ts'
 import type { Leaf } from '../test/support/pki.ts'
@@ -10,7 +11,7 @@ export interface Row {
   readonly who: string
   readonly what: string
   readonly status: number
-  /** '' for an allow, and for a refusal by Envoy itself. */
+  /** '' for an allow, and for a refusal by Envoy itself; in brackets where it is recorded and not enforced. */
   readonly reason: string
   readonly send: () => Promise<Answer>
 }
@@ -25,6 +26,10 @@ export async function tellStory(stage: Stage): Promise<readonly Chapter[]> {
     { title: 'A token bound to a certificate (RFC 8705)', rows: await certificateRows(stage) },
     { title: 'Through a gateway (XFCC, forwarders)', rows: await gatewayRows(stage) },
     { title: 'Without a certificate (DPoP, RFC 9449)', rows: await proofRows(stage) },
+    {
+      title: 'While it runs: watch, enforce, revoke (in brackets: recorded only)',
+      rows: await liveRows(stage),
+    },
     { title: 'When meshbind is gone', rows: await lastRows(stage) },
   ]
 }
@@ -202,6 +207,60 @@ async function proofRows(stage: Stage): Promise<Row[]> {
     row('phone', 'calls through the gateway with a new proof', 200, '', async () =>
       send(await phone.proof(token, { htu: target }), { through: 'gateway' })(),
     ),
+  ]
+}
+
+/** Each row does what an operator does, and waits until it is in force; nothing is restarted. */
+async function liveRows(stage: Stage): Promise<Row[]> {
+  const { meshbind, policyFile, denylistFile, admin, issuer } = stage
+  const token = await boundTo(stage, stage.orders, { jti: 'demo-revoked' })
+  const path = '/v1/ledger'
+  const stolen = () => post(stage, stage.blog, { token, path })
+  const own = () => post(stage, stage.orders, { token })
+  const decisionsOn = (route: string) =>
+    meshbind.decisions().filter((decision) => decision['route'] === route)
+
+  return [
+    row(
+      'blog',
+      'steals it for a route in mode audit: passes',
+      200,
+      '(binding_mismatch)',
+      async () => {
+        const answer = await stolen()
+        const { reason } = await meshbind.waitFor((line) => line['route'] === 'ledger')
+        return { ...answer, reason: `(${reason})` }
+      },
+    ),
+    row(
+      'blog',
+      'the same, once the policy file says enforce',
+      401,
+      'binding_mismatch',
+      async () => {
+        const text = await readFile(policyFile, 'utf8')
+        await writeFile(policyFile, text.replace('mode: audit', 'mode: enforce'))
+        await meshbind.waitFor(({ message }) => message === 'policy reloaded')
+        return stolen()
+      },
+    ),
+    row('orders', 'calls with its own token, which meshbind now knows', 200, '', own),
+    row('orders', 'the same, once the denylist names the token', 401, 'token_revoked', async () => {
+      await writeFile(denylistFile, `- { issuer: "${issuer.issuer}", jti: demo-revoked }\n`)
+      await meshbind.waitFor(({ message, entries }) => message === 'denylist read' && entries === 1)
+      return own()
+    }),
+    row('operator', 'opens the rollout report: all of it is there', 200, '', async () => {
+      const startedAt = performance.now()
+      const response = await fetch(`http://${admin}/`)
+      const page = await response.text()
+      const told = ['ledger', 'binding_mismatch', 'token_revoked'].every((text) =>
+        page.includes(text),
+      )
+      const milliseconds = performance.now() - startedAt
+      const reason = told && decisionsOn('ledger').length === 2 ? '' : 'not told'
+      return { status: response.status, reason, body: '', headers: {}, milliseconds }
+    }),
   ]
 }
 
