@@ -6,7 +6,6 @@ import {
   bearerOnly,
   type ChallengeContext,
   type Decision,
-  type Deny,
   type Findings,
   type Grounds,
   isRefusal,
@@ -24,7 +23,11 @@ import type { Verification } from './token/verify.ts'
 /** The header that names the presenter to the upstream; no client can set it (contract §4). */
 export const presenterHeader = 'x-meshbind-presenter'
 
-/** Filled in stage by stage; what is absent was not reached. */
+const nothing: readonly never[] = []
+const onlyPresenter: readonly string[] = [presenterHeader]
+const tokenHeaders: readonly string[] = ['authorization', 'dpop']
+
+/** Filled in stage by stage; what is undefined was not reached. */
 export interface Way {
   /** Undefined where Envoy's question could not be read. */
   readonly request: Request | undefined
@@ -32,11 +35,32 @@ export interface Way {
   readonly nonces: NonceKeeper
   /** Unix seconds. */
   readonly now: number
-  route?: Route<unknown>
-  presentation?: Presentation
-  credential?: Credential
-  verified?: Verification
-  method?: string
+  route: Route<unknown> | undefined
+  presentation: Presentation | undefined
+  credential: Credential | undefined
+  verified: Verification | undefined
+  method: string | undefined
+}
+
+/** All its places at once: an object that grows on the way costs twice. */
+export function beginWay(
+  request: Way['request'],
+  policy: Way['policy'],
+  nonces: NonceKeeper,
+  now: number,
+): Way {
+  const unreached = undefined
+  return {
+    request,
+    policy,
+    nonces,
+    now,
+    route: unreached,
+    presentation: unreached,
+    credential: unreached,
+    verified: unreached,
+    method: unreached,
+  }
 }
 
 /**
@@ -50,38 +74,41 @@ export function deny(way: Way, refusal: Refusal, stance = stanceOf(way)): Decisi
   const { refused, detail } = behindForwarder(way, refusal)
   return {
     verdict: 'deny',
+    mode: stance.mode,
+    enforced: stance.mode === 'enforce',
+    policyRevision: way.policy.revision,
+    findings: findings(way, false),
+    responseHeaders: responseHeaders(way),
     reason: refused,
     detail,
     challenge: challengeContext(way),
-    waived: waiver && { grounds: waiver, removeHeaders: identityHeaders(way) },
-    ...common(way, false, stance),
+    waived: waiver && { grounds: waiver, removeHeaders: identityHeaders(way, false, false) },
   }
 }
 
 /** Audit changes nothing that the client or the upstream could notice, but for the identity headers, which are never the client's. */
 export function allow(way: Way, grounds: Grounds, stance = stanceOf(way)): Allow {
-  const { route } = way
-  const presenter = way.presentation?.presenter
+  const { route, presentation } = way
+  const presenter = presentation?.presenter
+  const enforced = stance.mode === 'enforce'
   const named = route?.presenterHeader === true && presenter !== undefined
-  const set: [string, string][] = named ? [[presenterHeader, presenter.spiffeId]] : []
-  const remove = route?.removeToken === true ? ['authorization', 'dpop'] : []
-  const base = { verdict: 'allow', grounds, ...common(way, true, stance) } as const
-  if (stance.mode === 'enforce') {
-    // What is set is never removed as well: Envoy removes after it sets.
-    const identity = identityHeaders(way).filter((name) => !named || name !== presenterHeader)
-    return {
-      ...base,
-      setHeaders: set,
-      removeHeaders: [...identity, ...remove],
-      withheld: undefined,
-    }
-  }
-  const changes = stance.mode === 'audit' && set.length + remove.length > 0
+  const cut = route?.removeToken === true
+  const sets = enforced && named
   return {
-    ...base,
-    setHeaders: [],
-    removeHeaders: identityHeaders(way),
-    withheld: changes ? { set: set.map(([name]) => name), remove } : undefined,
+    verdict: 'allow',
+    mode: stance.mode,
+    enforced,
+    policyRevision: way.policy.revision,
+    findings: findings(way, true),
+    responseHeaders: responseHeaders(way),
+    grounds,
+    setHeaders: sets ? [[presenterHeader, presenter.spiffeId]] : nothing,
+    // What is set is never removed as well: Envoy removes after it sets.
+    removeHeaders: identityHeaders(way, sets, enforced && cut),
+    withheld:
+      stance.mode === 'audit' && (named || cut)
+        ? { set: named ? [presenterHeader] : nothing, remove: cut ? tokenHeaders : nothing }
+        : undefined,
   }
 }
 
@@ -96,11 +123,11 @@ export function giveUp(
   request: Request | undefined,
   now: number,
 ): Decision {
-  const way: Way = { request, policy, nonces, now }
+  const way = beginWay(request, policy, nonces, now)
   if (request === undefined) return deny(way, refusal, stanceBeforeRoute(way))
   const route = matchRoute(policy.routes, request)
   if (isRefusal(route)) return deny(way, refusal, stanceBeforeRoute(way))
-  if (route !== undefined) way.route = route
+  way.route = route
   return deny(way, refusal)
 }
 
@@ -114,24 +141,13 @@ function stanceOf({ route, policy }: Way): Stance {
   return route ?? policy.stances[policy.unmatchedMode]
 }
 
-/** No client may set them, whatever the mode (contract §4). */
-function identityHeaders({ request }: Way): string[] {
-  const others = request?.reservedHeaders.filter((name) => name !== presenterHeader) ?? []
-  return [...others, presenterHeader]
-}
-
-function common(
-  way: Way,
-  allowed: boolean,
-  { mode }: Stance,
-): Pick<Deny, 'mode' | 'enforced' | 'policyRevision' | 'findings' | 'responseHeaders'> {
-  return {
-    mode,
-    enforced: mode === 'enforce',
-    policyRevision: way.policy.revision,
-    findings: findings(way, allowed),
-    responseHeaders: responseHeaders(way),
-  }
+/** Those that no client may set, whatever the mode (contract §4), and with `cut` the token's. */
+function identityHeaders({ request }: Way, sets: boolean, cut: boolean): readonly string[] {
+  const own = sets ? nothing : onlyPresenter
+  const sent = request?.reservedHeaders ?? nothing
+  if (sent.length === 0 && !cut) return own
+  const others = sent.filter((name) => name !== presenterHeader)
+  return [...others, ...own, ...(cut ? tokenHeaders : nothing)]
 }
 
 /** A presenter is missing behind a forwarder because that one vouched for nobody. */
@@ -144,19 +160,16 @@ function behindForwarder({ presentation }: Way, refusal: Refusal): Refusal {
 
 /** An unprotected route, and no route at all, are allowed by no method. */
 function findings({ route, presentation, verified, method }: Way, allowed: boolean): Findings {
-  const found: Findings = {}
-  if (route !== undefined) found.route = route.name
-  if (presentation?.presenter !== undefined) found.presenter = presentation.presenter
-  if (presentation?.peer !== undefined) {
-    found.peer = presentation.peer
-    found.forwarders = presentation.forwarders
+  const peer = presentation?.peer
+  return {
+    route: route?.name,
+    presenter: presentation?.presenter,
+    peer,
+    forwarders: peer && presentation?.forwarders,
+    token: verified?.token,
+    cache: verified?.cache,
+    method: method ?? (allowed ? 'none' : undefined),
   }
-  if (verified !== undefined) {
-    found.token = verified.token
-    found.cache = verified.cache
-  }
-  if (method !== undefined || allowed) found.method = method ?? 'none'
-  return found
 }
 
 /** A fresh nonce on every answer about proofs where they need one (RFC 9449 §8.2): the client always has the next. */

@@ -4,7 +4,7 @@
  */
 
 import { judgeAccess } from './access.ts'
-import { allow, deny, stanceBeforeRoute, type Way } from './answer.ts'
+import { allow, beginWay, deny, stanceBeforeRoute } from './answer.ts'
 import { confirm, spendProof } from './confirmation/confirm.ts'
 import type { ProofTools } from './confirmation/method.ts'
 import { type Decision, isRefusal, refuse } from './decision/decision.ts'
@@ -43,7 +43,7 @@ export async function check(
   tools: Tools,
   now: number,
 ): Promise<Decision> {
-  const way: Way = { request, policy, nonces: tools.proofs.nonces, now }
+  const way = beginWay(request, policy, tools.proofs.nonces, now)
 
   const route = matchRoute(policy.routes, request)
   if (isRefusal(route)) return deny(way, route, stanceBeforeRoute(way))

@@ -35,34 +35,38 @@ export interface Grounds {
 export const modes = ['enforce', 'audit', 'disabled'] as const
 export type Mode = (typeof modes)[number]
 
-/** What was found on the way, for the log and the metadata. Every field is absent until it has been established. */
+/** What was found on the way, for the log and the metadata. Every field is undefined until it has been established. */
 export interface Findings {
-  route?: string
-  presenter?: {
-    readonly spiffeId: string
-    readonly x5tS256: string | undefined
-    readonly evidence: string
-  }
+  readonly route?: string | undefined
+  readonly presenter?:
+    | {
+        readonly spiffeId: string
+        readonly x5tS256: string | undefined
+        readonly evidence: string
+      }
+    | undefined
   /** SPIFFE ID of the workload at the other end of the connection; the presenter, unless it forwards. */
-  peer?: string
+  readonly peer?: string | undefined
   /** SPIFFE IDs of the forwarders that relayed the request, the nearest first. */
-  forwarders?: readonly string[]
-  token?: {
-    /** The issuer's name in the policy. */
-    readonly issuer: string
-    readonly subject: string
-    readonly tokenId: string | undefined
-    readonly keyId: string | undefined
-    /** `cnf` as it came; the log shows the names of its members and nothing more. */
-    readonly confirmation: unknown
-    /** Unix seconds. */
-    readonly issuedAt: number
-    readonly expiresAt: number
-  }
+  readonly forwarders?: readonly string[] | undefined
+  readonly token?:
+    | {
+        /** The issuer's name in the policy. */
+        readonly issuer: string
+        readonly subject: string
+        readonly tokenId: string | undefined
+        readonly keyId: string | undefined
+        /** `cnf` as it came; the log shows the names of its members and nothing more. */
+        readonly confirmation: unknown
+        /** Unix seconds. */
+        readonly issuedAt: number
+        readonly expiresAt: number
+      }
+    | undefined
   /** The confirmation method that was satisfied; `none` on an unprotected route. */
-  method?: string
+  readonly method?: string | undefined
   /** Whether the token's signature had been verified before. */
-  cache?: 'hit' | 'miss'
+  readonly cache?: 'hit' | 'miss' | undefined
 }
 
 export type AuthorizationScheme = 'Bearer' | 'DPoP'

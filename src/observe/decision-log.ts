@@ -21,7 +21,7 @@ export interface LoggedDecision {
   readonly time: number
   readonly durationMicroseconds: number
   /** `traceparent` of Envoy's own call, where it traces. */
-  readonly callTraceparent?: (() => string | undefined) | undefined
+  callTraceparent?(): string | undefined
 }
 
 export type DecisionLogMode =
@@ -42,14 +42,8 @@ export function isLogged(mode: DecisionLogMode, decision: Decision, count: numbe
 }
 
 /** The line without its newline. Every text is bounded; JSON escapes what could break a line. */
-export function decisionLine({
-  id,
-  decision,
-  request,
-  time,
-  durationMicroseconds,
-  callTraceparent,
-}: LoggedDecision): string {
+export function decisionLine(logged: LoggedDecision): string {
+  const { id, decision, request, time, durationMicroseconds } = logged
   const { findings } = decision
   const denied = decision.verdict === 'deny'
   return JSON.stringify({
@@ -74,7 +68,7 @@ export function decisionLine({
     withheld: denied ? null : (decision.withheld ?? null),
     cache: findings.cache ?? null,
     duration_us: durationMicroseconds,
-    trace_id: traceId.exec(callTraceparent?.() ?? request?.traceparent ?? '')?.[1] ?? null,
+    trace_id: traceId.exec(logged.callTraceparent?.() ?? request?.traceparent ?? '')?.[1] ?? null,
     replica,
   })
 }

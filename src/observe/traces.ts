@@ -59,10 +59,10 @@ export function createTraces(provider: TracerProvider, version: string): Traces 
  * Envoy's span of the check, else what the client sent: Envoy writes its own context into the request's headers only
  * after the check, so they still name the client's span, or none.
  */
-function parentOf({ callTraceparent, request }: LoggedDecision): Context {
+function parentOf(record: LoggedDecision): Context {
   return (
-    readTraceparent(callTraceparent?.() ?? '') ??
-    readTraceparent(request?.traceparent ?? '') ??
+    readTraceparent(record.callTraceparent?.() ?? '') ??
+    readTraceparent(record.request?.traceparent ?? '') ??
     ROOT_CONTEXT
   )
 }

@@ -9,18 +9,29 @@ export interface Credential {
 }
 
 /** RFC 9110 §11.4: scheme, 1*SP, token68. The scheme is case-insensitive. */
-const tokenCredential = /^(bearer|dpop)(?: +([A-Za-z0-9._~+/-]+=*))?$/i
+const token68 = /^[A-Za-z0-9._~+/-]+=*$/
+const leadingSpaces = /^ +/
 const anyScheme = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+(?: |$)/
 const tokenScheme = /^(?:bearer|dpop)(?![!#$%&'*+.^_`|~0-9A-Za-z-])/i
+
+/** The scheme that takes a token here, if a space follows it. */
+function schemeOf(value: string): Credential['scheme'] | undefined {
+  if (value.startsWith('Bearer ')) return 'Bearer'
+  if (value.startsWith('DPoP ')) return 'DPoP'
+  const [, name] = /^(bearer|dpop) /i.exec(value) ?? []
+  if (name === undefined) return undefined
+  return name.toLowerCase() === 'dpop' ? 'DPoP' : 'Bearer'
+}
 
 /** Tokens in the query, the body or a cookie are never looked at. */
 export function readCredential(authorization: SingleHeader): Credential | Refusal {
   if (authorization.kind === 'absent') return refuse('credential_missing')
   if (authorization.kind === 'ambiguous') return refuse('credential_ambiguous')
   const { value } = authorization
-  const [, scheme, token] = tokenCredential.exec(value) ?? []
-  if (scheme !== undefined && token !== undefined) {
-    return { scheme: scheme.toLowerCase() === 'dpop' ? 'DPoP' : 'Bearer', token }
+  const scheme = schemeOf(value)
+  if (scheme !== undefined) {
+    const token = value.slice(scheme.length).replace(leadingSpaces, '')
+    if (token68.test(token)) return { scheme, token }
   }
   // Basic, Negotiate and the like are somebody else's credential: for this service none was sent.
   if (anyScheme.test(value) && !tokenScheme.test(value)) {

@@ -1,6 +1,5 @@
 /** One check, from bytes to bytes, in bounded time: overload, deadline and every failure are answered by an explicit deny. */
 
-import { randomUUID } from 'node:crypto'
 import type { ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js'
 import {
   type Decision,
@@ -10,6 +9,7 @@ import {
   refuse,
 } from '../decision/decision.ts'
 import type { Request } from '../request.ts'
+import { nextDecisionId } from './decision-id.ts'
 import { decodeCheckRequest } from './decode.ts'
 import { encodeCheckResponse } from './encode.ts'
 import { createInFlight, type InFlightEntry } from './in-flight.ts'
@@ -23,7 +23,7 @@ export interface DecisionRecord {
   readonly time: number
   readonly durationMicroseconds: number
   /** `traceparent` of Envoy's own call: its span of this very check, where it traces. Looked up only when it is asked for. */
-  readonly callTraceparent: () => string | undefined
+  callTraceparent(): string | undefined
 }
 
 /** One policy, from the question to the answer: a check keeps the one that it began with. */
@@ -65,83 +65,93 @@ type Callback = sendUnaryData<Buffer>
  * So nothing here ends in an error status: neither a throwing check nor a slow one, nor bytes that are no question.
  */
 export function createCheckHandler(options: HandlerOptions) {
-  const { clock } = options
-  const inFlight = createInFlight(clock.monotonic)
+  const inFlight = createInFlight(options.clock.monotonic)
 
   function handle(call: Call, callback: Callback): void {
-    const id = randomUUID()
-    const startedAt = clock.monotonic()
-    const time = clock.now()
-    let request: Request | undefined
-    let answered = false
-
-    const judge = options.judge()
-    const callTraceparent = () => call.metadata.get('traceparent').map(String)[0]
-
-    const answer = (decision: Decision): void => {
-      if (answered) return
-      const bytes = encodeCheckResponse(decision, id)
-      answered = true
-      callback(null, bytes)
-      const durationMicroseconds = Math.round((clock.monotonic() - startedAt) * 1000)
-      const record = { id, decision, request, time, durationMicroseconds, callTraceparent }
-      tell(() => options.onDecision(record))
-    }
-
-    const give = (refusal: Refusal): void => answer(giveUp(judge, refusal, request, id))
-
-    if (inFlight.size >= options.maxInFlight) return give(refuse('overloaded'))
-    const budgetMs = Math.min(options.deadlineMs, remainingMs(call.getDeadline(), time) - marginMs)
-    if (budgetMs <= 0) return give(refuse('deadline_exceeded', 'no time left on arrival'))
+    const check = new CheckUnderWay(call, callback, options)
+    if (inFlight.size >= options.maxInFlight) return check.giveUp(refuse('overloaded'))
+    const remaining = remainingMs(call.getDeadline(), check.time) - marginMs
+    const budgetMs = Math.min(options.deadlineMs, remaining)
+    if (budgetMs <= 0) return check.giveUp(refuse('deadline_exceeded', 'no time left on arrival'))
     if (call.request.length > maxQuestionBytes)
-      return give(refuse('request_malformed', 'over 256 KiB'))
-    const decoded = decodeCheckRequest(call.request)
-    if (isRefusal(decoded)) return give(decoded)
-    request = decoded
-
-    const entry: InFlightEntry = {
-      dueAt: startedAt + budgetMs,
-      place: -1,
-      expire: () => give(refuse('deadline_exceeded')),
-    }
-    inFlight.add(entry)
-    void conclude(judge, decoded, answer, id, entry)
+      return check.giveUp(refuse('request_malformed', 'over 256 KiB'))
+    const request = decodeCheckRequest(call.request)
+    if (isRefusal(request)) return check.giveUp(request)
+    check.request = request
+    check.dueAt = check.startedAt + budgetMs
+    inFlight.add(check)
+    void conclude(check, request)
   }
 
   /** A check counts as in flight until it has ended, answered or not: work that goes on is load. */
-  async function conclude(
-    judge: Judge,
-    request: Request,
-    answer: (decision: Decision) => void,
-    id: string,
-    entry: InFlightEntry,
-  ): Promise<void> {
+  async function conclude(check: CheckUnderWay, request: Request): Promise<void> {
     try {
-      answer(await judge.decide(request))
+      check.answer(await check.judge.decide(request))
     } catch (error) {
-      tell(() => options.onError(error, id))
-      answer(giveUp(judge, refuse('internal_error'), request, id))
+      tell(() => options.onError(error, check.id))
+      check.giveUp(refuse('internal_error'))
     } finally {
-      inFlight.remove(entry)
-    }
-  }
-
-  /** The last catch: where the judge fails here too, nothing softens the refusal. */
-  function giveUp(
-    judge: Judge,
-    refusal: Refusal,
-    request: Request | undefined,
-    id: string,
-  ): Decision {
-    try {
-      return judge.refuse(refusal, request)
-    } catch (error) {
-      tell(() => options.onError(error, id))
-      return denyOutright('internal_error')
+      inFlight.remove(check)
     }
   }
 
   return { handle, inFlight: () => inFlight.size }
+}
+
+/** One object from question to record: a closure for each step would be a good part of what a warm check leaves behind. */
+class CheckUnderWay implements InFlightEntry {
+  readonly id = nextDecisionId()
+  readonly judge: Judge
+  readonly startedAt: number
+  readonly time: number
+  request: Request | undefined = undefined
+  decision: Decision | undefined = undefined
+  durationMicroseconds = 0
+  dueAt = 0
+  place = -1
+  readonly #call: Call
+  readonly #callback: Callback
+  readonly #options: HandlerOptions
+
+  constructor(call: Call, callback: Callback, options: HandlerOptions) {
+    this.judge = options.judge()
+    this.startedAt = options.clock.monotonic()
+    this.time = options.clock.now()
+    this.#call = call
+    this.#callback = callback
+    this.#options = options
+  }
+
+  /** The first answer counts. Throws, unanswered, where it cannot be encoded. */
+  answer(decision: Decision): void {
+    if (this.decision !== undefined) return
+    const bytes = encodeCheckResponse(decision, this.id)
+    this.decision = decision
+    this.#callback(null, bytes)
+    const { clock, onDecision } = this.#options
+    this.durationMicroseconds = Math.round((clock.monotonic() - this.startedAt) * 1000)
+    tell(() => onDecision(this as DecisionRecord))
+  }
+
+  /** Answers in the judge's stead; where it fails at that too, nothing softens the refusal. */
+  giveUp(refusal: Refusal): void {
+    let decision: Decision
+    try {
+      decision = this.judge.refuse(refusal, this.request)
+    } catch (error) {
+      tell(() => this.#options.onError(error, this.id))
+      decision = denyOutright('internal_error')
+    }
+    this.answer(decision)
+  }
+
+  expire(): void {
+    this.giveUp(refuse('deadline_exceeded'))
+  }
+
+  callTraceparent(): string | undefined {
+    return this.#call.metadata.get('traceparent').map(String)[0]
+  }
 }
 
 /** A log that fails must not undo an answer, nor stop the next one. */
