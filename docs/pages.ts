@@ -5,6 +5,7 @@ import { createProgram } from '../src/cli/program.ts'
 import { type Reason, type ReasonEntry, reasons } from '../src/decision/reasons.ts'
 import { policyJsonSchema } from '../src/policy/schema.ts'
 import { metricsPage } from './metrics-page.ts'
+import { troubleshootingPage } from './troubleshooting-page.ts'
 
 /** Path below the repository's root → text. */
 export function generatedPages(): ReadonlyMap<string, string> {
@@ -12,6 +13,7 @@ export function generatedPages(): ReadonlyMap<string, string> {
     ['docs/reasons.md', reasonsPage()],
     ['docs/cli.md', cliPage()],
     ['docs/metrics.md', metricsPage()],
+    ['docs/troubleshooting.md', troubleshootingPage()],
     ['docs/policy.schema.json', `${JSON.stringify(policyJsonSchema(), null, 2)}\n`],
   ])
 }

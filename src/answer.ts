@@ -25,6 +25,12 @@ export const presenterHeader = 'x-meshbind-presenter'
 
 const nothing: readonly never[] = []
 const onlyPresenter: readonly string[] = [presenterHeader]
+/** Where the headers could not be read: the spellings that some upstreams read as the same name. */
+const twins: readonly string[] = [
+  'x_meshbind_presenter',
+  'x-meshbind_presenter',
+  'x_meshbind-presenter',
+]
 const tokenHeaders: readonly string[] = ['authorization', 'dpop']
 
 /** Filled in stage by stage; what is undefined was not reached. */
@@ -86,7 +92,10 @@ export function deny(way: Way, refusal: Refusal, stance = stanceOf(way)): Decisi
   }
 }
 
-/** Audit changes nothing that the client or the upstream could notice, but for the identity headers, which are never the client's. */
+/**
+ * Audit changes nothing for client and upstream but the identity headers, which are never the client's, and a fresh
+ * nonce, without which no client could ever make a proof that is taken.
+ */
 export function allow(way: Way, grounds: Grounds, stance = stanceOf(way)): Allow {
   const { route, presentation } = way
   const presenter = presentation?.presenter
@@ -144,7 +153,7 @@ function stanceOf({ route, policy }: Way): Stance {
 /** Those that no client may set, whatever the mode (contract §4), and with `cut` the token's. */
 function identityHeaders({ request }: Way, sets: boolean, cut: boolean): readonly string[] {
   const own = sets ? nothing : onlyPresenter
-  const sent = request?.reservedHeaders ?? nothing
+  const sent = request?.reservedHeaders ?? twins
   if (sent.length === 0 && !cut) return own
   const others = sent.filter((name) => name !== presenterHeader)
   return [...others, ...own, ...(cut ? tokenHeaders : nothing)]
@@ -174,7 +183,7 @@ function findings({ route, presentation, verified, method }: Way, allowed: boole
 
 /** A fresh nonce on every answer about proofs where they need one (RFC 9449 §8.2): the client always has the next. */
 function responseHeaders({ route, credential, nonces, now }: Way): Allow['responseHeaders'] {
-  const require = requirementOf(route)
+  const require = route?.mode === 'disabled' ? undefined : requirementOf(route)
   if (require?.bindingRules.dpop?.nonce !== 'required') return []
   if (!require.schemes.includes('DPoP') && credential?.scheme !== 'DPoP') return []
   const nonce = nonces.issue(now)

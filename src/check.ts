@@ -86,7 +86,7 @@ export async function check(
   const refusal = judgeAccess(token, presenter, require)
   if (refusal !== undefined) return deny(way, refusal)
 
-  const spending = spendProof(unspent, tools.replay, policy.proofsSince, now)
+  const spending = spendProof(unspent, tools.replay, now)
   const confirmed = spending instanceof Promise ? await spending : spending
   return isRefusal(confirmed) ? deny(way, confirmed) : allow(way, confirmed)
 }

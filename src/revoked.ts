@@ -26,7 +26,8 @@ export function judgeRevocation(
 ): Refusal | undefined {
   if (feed.index === undefined)
     return refuse('state_unavailable', 'the revocations have not been read yet')
-  if (now - feed.readAt > maxFeedAgeSeconds)
+  // A clock that was set back counts as time gone by.
+  if (feed.readAt !== undefined && Math.abs(now - feed.readAt) > maxFeedAgeSeconds)
     return refuse('revocation_stale', 'the shared revocations')
   const { denylist, statusLists } = policy
   if (feed.index.size > 0 || (denylist !== undefined && denylist.size > 0)) {

@@ -18,6 +18,11 @@ export interface AdminServer {
   close(): void
 }
 
+/** The default would look for requests that are too slow only every 30 s. */
+const limits = { requestTimeout: 5000, connectionsCheckingInterval: 1000 }
+/** They share file descriptors with Envoy's. */
+const maxConnections = 64
+
 export function jsonPage(value: object, status = 200): Page {
   return { status, contentType: 'application/json', body: `${JSON.stringify(value)}\n` }
 }
@@ -32,7 +37,7 @@ export async function startAdmin(
   onError: (error: unknown) => void,
 ): Promise<AdminServer> {
   const known = `there is ${[...pages.keys()].join(', ')}`
-  const server = createServer((request, response) => {
+  const server = createServer(limits, (request, response) => {
     if (request.method !== 'GET')
       return send(response, jsonPage({ error: 'only GET is taken here' }, 405))
     const make = pages.get(request.url?.split('?', 1)[0] ?? '')
@@ -42,8 +47,7 @@ export async function startAdmin(
       send(response, jsonPage({ error: 'the page could not be made' }, 500))
     })
   })
-  server.requestTimeout = 5000
-  server.maxRequestsPerSocket = 100
+  server.maxConnections = maxConnections
   return {
     address: await listen(server, address),
     close: () => {

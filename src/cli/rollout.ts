@@ -29,7 +29,7 @@ export function rolloutCommand(exit: Exit): Command {
       examples(
         'meshbind rollout decisions.log',
         'kubectl logs deploy/meshbind --since=24h | meshbind rollout - --html rollout.html',
-        'meshbind rollout --output json decisions.log | jq ".routes[].verdict"',
+        'meshbind rollout --output json decisions.log | jq ".routes[].verdict.level"',
       ),
     )
     .action(async (files: string[], options: Options) => exit(await reportLogs(files, options)))

@@ -71,20 +71,15 @@ function chooseMethod(
     : refuse('binding_unsupported', 'the route lists none of the confirmed methods')
 }
 
-/**
- * Spent last, after every other check has passed: a request that is refused for another reason may be repeated.
- *
- * @param since Proofs from before may have been spent where this policy would not know it (Unix seconds).
- */
+/** Spent last, after every other check has passed: a request that is refused for another reason may be repeated. */
 export function spendProof(
   { method, proof }: Unspent,
   replay: ReplayStore,
-  since: number,
   now: number,
 ): Confirmed | Refusal | Promise<Confirmed | Refusal> {
   if (proof === undefined) return mint(method)
-  const { remembersSince = since } = replay
-  if (proof.takenFrom <= Math.max(remembersSince, since)) {
+  const { remembersSince } = replay
+  if (remembersSince !== undefined && proof.takenFrom <= remembersSince) {
     return refuse('proof_invalid', 'may have been spent before the store began to remember')
   }
   const spending = replay.spend(proof.replayKey, proof.rememberUntil, now)

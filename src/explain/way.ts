@@ -146,7 +146,9 @@ function tellToken({ token, time }: DecisionLine): readonly string[] {
 
 function tellRevocation(_line: DecisionLine, { policy }: Besides): readonly string[] {
   return policy !== undefined && policy.spec.revocation === undefined
-    ? ['the policy names no source of revocations']
+    ? [
+        'the policy names no source of revocations; `meshbind revoke list` shows those of the shared state',
+      ]
     : ['nothing revokes the token or the workload']
 }
 

@@ -73,8 +73,6 @@ export interface CompiledPolicy<Issuer, Trust, Revocation> {
   /** Of what no route matches: `spec.mode`. */
   readonly unmatchedMode: Mode
   readonly stances: Stances
-  /** What was spent before is not known under this policy (Unix seconds). */
-  readonly proofsSince: number
   /** Grounds to allow what no route matches, if the operator said so. */
   readonly unmatched: Unprotected | undefined
 }
@@ -91,8 +89,6 @@ export interface LiveParts<Issuer, Trust, Revocation> {
   readonly trust: (files: ReadonlyMap<string, string>) => Trust
   /** Called once, also where the policy says nothing of revocation. */
   readonly revocation: (document: RevocationDocument) => Revocation
-  /** Proofs of a time when another policy was in force are refused (Unix seconds). */
-  readonly proofsSince?: number | undefined
 }
 
 /** @param text The text that the document was parsed from: the revision covers it. */
@@ -120,7 +116,6 @@ export function compilePolicy<Issuer, Trust, Revocation>(
     ),
     unmatchedMode: spec.mode ?? defaultMode,
     stances,
-    proofsSince: live.proofsSince ?? Number.NEGATIVE_INFINITY,
     unmatched: spec.unmatched === 'allow' ? mintUnprotected() : undefined,
   })
 }

@@ -14,8 +14,11 @@ export interface FileWatch {
 export interface FileWatchOptions {
   readonly path: string
   readonly maxBytes: number
-  /** A content that differs from the one before. The next is not read until this has ended; must not reject. */
-  readonly onContent: (text: string) => Promise<void> | void
+  /**
+   * A content that differs from the one before; with `again` it is told once more at the next look. The next is not
+   * read until this has ended; must not reject.
+   */
+  readonly onContent: (text: string) => Promise<'again' | undefined> | undefined
   /** The file cannot be read, told once per kind of trouble; undefined once it can again, with the content as it was. */
   readonly onTrouble: (problem: string | undefined) => void
 }
@@ -51,8 +54,11 @@ export function watchFile(options: FileWatchOptions): FileWatch {
     return text
   }
 
+  /** A file that is being written may be caught growing: one failure is none. */
   async function read(): Promise<string> {
-    return (await readBoundedFile(path, maxBytes)).toString('utf8')
+    const once = () => readBoundedFile(path, maxBytes)
+    const bytes = await once().catch(() => sleep(settleMs).then(once))
+    return bytes.toString('utf8')
   }
 
   async function look(): Promise<void> {
@@ -64,7 +70,7 @@ export function watchFile(options: FileWatchOptions): FileWatch {
       trouble = undefined
       if (text === taken) return
       taken = text
-      await options.onContent(text)
+      if ((await options.onContent(text)) === 'again') taken = undefined
     } catch (error) {
       const problem = error instanceof Error ? error.message : 'cannot be read'
       if (!closed && problem !== trouble) options.onTrouble(problem)
@@ -108,6 +114,8 @@ export function watchFile(options: FileWatchOptions): FileWatch {
       listen()
       await pause()
       if (!closed) await look()
+      // Whatever else is written beside the file must not keep the process busy.
+      await sleep(settleMs, undefined, { ref: false })
     }
   }
 

@@ -4,7 +4,7 @@ import { resolve } from 'node:path'
 import type { KeySourceDocument } from '../policy/schema.ts'
 import type { Algorithm } from '../token/algorithms.ts'
 import { fetchDiscoveredKeys } from '../token/discovery.ts'
-import { type FetchedDocument, fetchDocument } from '../token/fetch.ts'
+import { fetchDocument } from '../token/fetch.ts'
 import { createKeySource, type KeySource, type KeySourceOptions } from '../token/key-source.ts'
 import { readBoundedFile } from './read-file.ts'
 
@@ -36,12 +36,12 @@ function loaderOf(
   { file, url, caFile }: KeySourceDocument,
   issuer: string,
   directory: string,
-): () => Promise<FetchedDocument> {
+): KeySourceOptions['load'] {
   if (file !== undefined) {
     return async () => ({ bytes: await readBoundedFile(resolve(directory, file), maxKeyFileBytes) })
   }
-  return async () => {
-    const options = { ca: await readCa(caFile, directory) }
+  return async (signal) => {
+    const options = { ca: await readCa(caFile, directory), signal }
     return url === undefined
       ? fetchDiscoveredKeys(issuer, options)
       : fetchDocument(new URL(url), options)

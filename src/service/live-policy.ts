@@ -3,10 +3,11 @@
 import { dirname, resolve } from 'node:path'
 import type { Policy } from '../check.ts'
 import { createTrustStore, type TrustStore } from '../evidence/trust.ts'
-import { compilePolicy, type IssuerPlan } from '../policy/compile.ts'
-import type { PolicyDocument } from '../policy/schema.ts'
-import type { KeySource } from '../token/key-source.ts'
-import { createTokenIssuer, type TokenIssuer } from '../token/verify.ts'
+import { compilePolicy } from '../policy/compile.ts'
+import type { KeySourceDocument, PolicyDocument } from '../policy/schema.ts'
+import type { Algorithm } from '../token/algorithms.ts'
+import type { KeyFetchResult, KeySource } from '../token/key-source.ts'
+import { createTokenIssuer } from '../token/verify.ts'
 import { watchBundle } from './bundle-watch.ts'
 import { startKeySource } from './key-files.ts'
 import {
@@ -24,34 +25,46 @@ export interface LivePolicy {
   /** Of revocation events, by the name that they have in the policy. */
   readonly streams: EventStreams
   readonly parts: Parts
+  /** Proofs from before may have been spent where this policy would not know it (Unix seconds). */
+  readonly proofsSince: number | undefined
 }
 
-export interface LivePolicyOptions extends Omit<LiveRevocationOptions, 'directory'> {
+export interface LivePolicyOptions extends Omit<LiveRevocationOptions, 'directory' | 'takeKeys'> {
   /** The policy's file: names in it are relative to its directory. */
   readonly file: string
   readonly text: string
+  /** Keys of an issuer by its name, or those of another use, such as `events corp`. */
+  readonly onFetch: (use: string, result: KeyFetchResult, error?: string) => void
   /** A trust bundle was taken, or could not be: then the one before stays. Told once per change. */
   readonly onBundle: (trustDomain: string, problem: string | undefined) => void
-  /** Proofs from before are refused (Unix seconds). */
-  readonly proofsSince?: number | undefined
   /** What is asked for in the same words goes on as it is: keys are not fetched anew, nor facts forgotten. */
   readonly previous?: LivePolicy | undefined
 }
 
-export function startPolicy(document: PolicyDocument, options: LivePolicyOptions): LivePolicy {
+export function startPolicy(
+  document: PolicyDocument,
+  { previous, ...options }: LivePolicyOptions,
+): LivePolicy {
   const directory = dirname(resolve(options.file))
   const keySources = new Map<string, KeySource>()
-  const parts = collectParts(options.previous?.parts)
+  const parts = collectParts(previous?.parts)
   let streams: EventStreams = new Map()
 
-  function startIssuer(plan: IssuerPlan): Part<{ issuer: TokenIssuer; keys: KeySource }> {
-    const keys = startKeySource(plan.keys, plan.issuer, plan.algorithms, {
-      directory,
-      clock: options.clock,
-      onFetch: (result, error) => options.onFetch(plan.name, result, error),
+  /** Keys outlast what else is said of their issuer: nothing is fetched anew because of a claim. */
+  function takeKeys(
+    use: string,
+    keys: KeySourceDocument,
+    issuer: string,
+    algorithms: readonly Algorithm[],
+  ): KeySource {
+    return parts.take(['keys', use, keys, issuer, algorithms], () => {
+      const source = startKeySource(keys, issuer, algorithms, {
+        directory,
+        clock: options.clock,
+        onFetch: (result, error) => options.onFetch(use, result, error),
+      })
+      return { value: source, tried: source.tried, close: source.close }
     })
-    const value = { issuer: createTokenIssuer(plan, keys), keys }
-    return { value, tried: keys.tried, close: keys.close }
   }
 
   function startTrust(files: ReadonlyMap<string, string>): Part<TrustStore> {
@@ -82,17 +95,22 @@ export function startPolicy(document: PolicyDocument, options: LivePolicyOptions
 
   const policy = compilePolicy(document, options.text, {
     issuer(plan) {
-      const { issuer, keys } = parts.take(['issuer', plan], () => startIssuer(plan))
+      const keys = takeKeys(plan.name, plan.keys, plan.issuer, plan.algorithms)
       keySources.set(plan.name, keys)
-      return issuer
+      return parts.take(['issuer', plan], () => ({
+        value: createTokenIssuer(plan, keys),
+        tried: keys.tried,
+        close: () => {},
+      }))
     },
     trust: (files) => parts.take(['trust', [...files]], () => startTrust(files)),
     revocation() {
-      const live = startRevocation(document, keySources, parts, { ...options, directory })
+      const settings = { ...options, directory, takeKeys }
+      const live = startRevocation(document, keySources, parts, settings)
       streams = live.streams
       return live.revocation
     },
-    proofsSince: options.proofsSince,
   })
-  return { policy, document, keySources, streams, parts }
+  parts.seal()
+  return { policy, document, keySources, streams, parts, proofsSince: undefined }
 }

@@ -3,11 +3,11 @@
 import { resolve } from 'node:path'
 import type { EventReader } from '../admin/events.ts'
 import { durationSeconds } from '../policy/duration.ts'
-import type { PolicyDocument, RevocationDocument } from '../policy/schema.ts'
+import type { KeySourceDocument, PolicyDocument, RevocationDocument } from '../policy/schema.ts'
 import type { PolicyRevocation } from '../revoked.ts'
-import { defaultAlgorithms } from '../token/algorithms.ts'
+import { type Algorithm, defaultAlgorithms } from '../token/algorithms.ts'
 import { fetchDocument } from '../token/fetch.ts'
-import type { KeyFetchResult, KeySource } from '../token/key-source.ts'
+import type { KeySource } from '../token/key-source.ts'
 import { type EventRevocation, readSecurityEvent } from '../token/security-event.ts'
 import { maxStatusListLength, statusListType } from '../token/status-list-token.ts'
 import {
@@ -16,7 +16,6 @@ import {
   type StatusLists,
 } from '../token/status-source.ts'
 import { watchDenylist } from './denylist-watch.ts'
-import { startKeySource } from './key-files.ts'
 import type { Parts } from './parts.ts'
 
 export type EventStreams = ReadonlyMap<string, EventReader<EventRevocation>>
@@ -29,8 +28,13 @@ export interface LiveRevocationOptions {
   /** The denylist was taken, or could not be: then the one before stays. Told once per change. */
   readonly onDenylist: (problem: string | undefined, entries: number) => void
   readonly onStatusList: (host: string, result: StatusFetchResult, error?: string) => void
-  /** Keys that the policy names for a use of their own, such as `events corp`. */
-  readonly onFetch: (use: string, result: KeyFetchResult, error?: string) => void
+  /** The key source for a use of its own, such as `events corp`. */
+  readonly takeKeys: (
+    use: string,
+    keys: KeySourceDocument,
+    issuer: string,
+    algorithms: readonly Algorithm[],
+  ) => KeySource
 }
 
 const defaultMaxStale = '5m'
@@ -43,6 +47,7 @@ export function startRevocation(
   options: LiveRevocationOptions,
 ): { readonly revocation: PolicyRevocation; readonly streams: EventStreams } {
   const { denylist, statusList, events = {} } = spec.revocation ?? {}
+  const { takeKeys } = options
   const clockSkewSeconds = durationSeconds(spec.clockSkew ?? '30s')
 
   /** Exact `iss` → who signs for it. */
@@ -52,17 +57,6 @@ export function startRevocation(
       return keys === undefined ? [] : [[issuer, keys] as const]
     }),
   )
-
-  function keysFor(use: string, document: KeysOf, issuer: string): KeySource {
-    return parts.take(['keys', use, document, issuer], () => {
-      const keys = startKeySource(document, issuer, defaultAlgorithms, {
-        directory: options.directory,
-        clock: options.clock,
-        onFetch: (result, error) => options.onFetch(use, result, error),
-      })
-      return { value: keys, tried: keys.tried, close: keys.close }
-    })
-  }
 
   function followDenylist(file: string) {
     const path = resolve(options.directory, file)
@@ -75,9 +69,13 @@ export function startRevocation(
   }
 
   function followStatusLists(document: StatusListsOf): StatusLists {
-    const own = document.keys && keysFor('status lists', document.keys, '')
+    const own = document.keys && takeKeys('status lists', document.keys, '', defaultAlgorithms)
     const maxStaleSeconds = durationSeconds(document.maxStale ?? defaultMaxStale)
-    return parts.take(['status lists', document, clockSkewSeconds, spec.issuers], () => {
+    const signers = [...keySources.keys()].map((name) => {
+      const { issuer, keys, algorithms } = spec.issuers[name] ?? {}
+      return [name, issuer, keys, algorithms]
+    })
+    return parts.take(['status lists', document, clockSkewSeconds, signers], () => {
       const lists = createStatusLists({
         hosts: new Set(document.hosts),
         maxStaleSeconds,
@@ -98,7 +96,7 @@ export function startRevocation(
   const watch = denylist && followDenylist(denylist.file)
   const lists = statusList && followStatusLists(statusList)
   const streams = Object.entries(events).map(([name, stream]) => {
-    const keys = keysFor(`events ${name}`, stream.keys, stream.issuer)
+    const keys = takeKeys(`events ${name}`, stream.keys, stream.issuer, defaultAlgorithms)
     const { issuer, audience } = stream
     const tokenIssuers = new Set([issuer, spec.issuers[name]?.issuer ?? issuer])
     const settings = { issuer, audience, tokenIssuers, keys, clockSkewSeconds }
@@ -117,4 +115,3 @@ export function startRevocation(
 }
 
 type StatusListsOf = NonNullable<RevocationDocument['statusList']>
-type KeysOf = NonNullable<RevocationDocument['events']>[string]['keys']

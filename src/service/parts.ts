@@ -23,7 +23,9 @@ export interface Part<Value> {
 export interface Parts {
   /** The part that was asked for in these words, from the policy before if it had it, else started. */
   take<Value>(asked: readonly unknown[], start: () => Part<Value>): Value
-  /** Every part has been tried once. */
+  /** All has been asked for: the policy before may be forgotten. */
+  seal(): void
+  /** Every part that was started here has been tried once. */
   tried(): Promise<void>
   missing(): Promise<readonly string[]>
   files(): readonly FollowedFile[]
@@ -35,15 +37,27 @@ export interface Parts {
 
 export function collectParts(previous: Parts | undefined): Parts {
   const parts = new Map<string, Part<unknown>>()
+  const started = new Set<Part<unknown>>()
+  let before = previous
+
+  function begin<Value>(start: () => Part<Value>): Part<Value> {
+    const part = start()
+    started.add(part)
+    return part
+  }
+
   return {
     take<Value>(asked: readonly unknown[], start: () => Part<Value>): Value {
       const key = JSON.stringify(asked)
-      const found = (parts.get(key) ?? previous?.find(key) ?? start()) as Part<Value>
+      const found = (parts.get(key) ?? before?.find(key) ?? begin(start)) as Part<Value>
       parts.set(key, found)
       return found.value
     },
+    seal() {
+      before = undefined
+    },
     tried: async () => {
-      await Promise.all([...parts.values()].map(({ tried }) => tried))
+      await Promise.all([...started].map(({ tried }) => tried))
     },
     async missing() {
       const needed = [...parts.values()].filter(({ missing }) => missing !== undefined)

@@ -22,8 +22,7 @@ export interface PolicyKeeper {
   close(): void
 }
 
-export interface PolicyKeeperOptions
-  extends Omit<LivePolicyOptions, 'text' | 'proofsSince' | 'previous'> {
+export interface PolicyKeeperOptions extends Omit<LivePolicyOptions, 'text' | 'previous'> {
   /** Warnings of a policy that is taken. */
   readonly onWarning: (problem: Problem) => void
   /** What became of a change; `problems` is empty where it was taken. */
@@ -60,56 +59,59 @@ export async function keepPolicy(options: PolicyKeeperOptions): Promise<PolicyKe
   if (missing.length > 0) throw new CommandError([...missing, nothingStarted].join('\n'))
   first.warnings.forEach(options.onWarning)
   let loadedAt = options.clock()
-  let problem: string | undefined
-  let proofsSince: number | undefined
+  /** The file cannot be read; what it holds cannot be used. */
+  let trouble: string | undefined
+  let flaw: string | undefined
 
-  /** Whole or not at all: until the last line the policy before stays in force. */
-  async function take(changed: string): Promise<void> {
-    if (changed === text) return settle(undefined)
+  /** Whole or not at all: until the swap the policy before stays in force. */
+  async function take(changed: string): Promise<'again' | undefined> {
+    if (changed === text) {
+      if (flaw !== undefined) options.onReload('ok', live, [])
+      flaw = undefined
+      return undefined
+    }
     const found = readOne(changed)
-    if (!found.ok) return refuse(found.problems)
-    const now = options.clock()
-    const since = forgetsProofs(live.document, found.policy) ? now : proofsSince
-    const next = startPolicy(found.policy, {
-      ...options,
-      text: found.text,
-      proofsSince: since,
-      previous: live,
-    })
-    await Promise.race([
-      next.parts.tried(),
-      sleep(newSourcesTriedWithinMs, undefined, { ref: false }),
-    ])
+    if (!found.ok) {
+      refuse(found.problems)
+      return undefined
+    }
+    const next = startPolicy(found.policy, { ...options, text: found.text, previous: live })
+    const limit = sleep(newSourcesTriedWithinMs, undefined, { ref: false })
+    await Promise.race([next.parts.tried(), limit])
     const missing = await next.parts.missing()
     if (missing.length > 0) {
       next.parts.close(live.parts)
-      return refuse(missing.map((message) => ({ message })))
+      refuse(missing.map((message) => ({ message })))
+      // What is missing may come without another change of the policy: a ConfigMap of its own, say.
+      return 'again'
     }
     const before = live
-    ;[live, text, loadedAt, proofsSince] = [next, changed, now, since]
+    const now = options.clock()
+    const forgets = forgetsProofs(before.document, found.policy)
+    live = { ...next, proofsSince: forgets ? now : before.proofsSince }
+    ;[text, loadedAt, flaw] = [changed, now, undefined]
     options.onSwap(live)
     before.parts.close(live.parts)
     found.warnings.forEach(options.onWarning)
-    settle(undefined)
     options.onReload('ok', live, [])
+    return undefined
   }
 
+  /** Told once, however often it is found. */
   function refuse(problems: readonly ReloadProblem[]): void {
-    settle(`the policy on disk is not valid: ${problems[0]?.message ?? ''}`)
+    const told = `the policy on disk is not valid: ${problems[0]?.message ?? ''}`
+    if (told === flaw && problems.every(({ line }) => line === undefined)) return
+    flaw = told
     options.onReload('invalid', live, problems)
-  }
-
-  function settle(trouble: string | undefined): void {
-    problem = trouble
   }
 
   const watch: FileWatch = watchFile({
     path: file,
     maxBytes: maxFileBytes,
     onContent: take,
-    onTrouble(trouble) {
-      settle(trouble)
-      if (trouble !== undefined) options.onReload('unreadable', live, [{ message: trouble }])
+    onTrouble(problem) {
+      trouble = problem
+      if (problem !== undefined) options.onReload('unreadable', live, [{ message: problem }])
     },
   })
   return {
@@ -120,7 +122,7 @@ export async function keepPolicy(options: PolicyKeeperOptions): Promise<PolicyKe
       return loadedAt
     },
     get problem() {
-      return problem
+      return trouble ?? flaw
     },
     close() {
       watch.close()

@@ -62,12 +62,13 @@ export async function serve(settings: ServeSettings): Promise<number> {
     file: settings.policy,
     clock: nowSeconds,
     ...tellOfSources(log, observers.metrics, settings.policy),
-    onSwap({ policy }) {
-      if (ready) judge = createJudge(policy, tools.tools, nowSeconds)
+    onSwap(live) {
+      if (ready) judge = createJudge(live, tools.tools, nowSeconds)
     },
   })
   const { policy } = keeper.current
   if (settings.state === 'memory' && takesProofs(policy)) log.app.warn(memoryOnly)
+  if (settings.events === undefined && keeper.current.streams.size > 0) log.app.warn(eventsOff)
 
   const server = await startServer({
     addresses: settings.listen,
@@ -115,7 +116,7 @@ export async function serve(settings: ServeSettings): Promise<number> {
   if (early === undefined) {
     ready = true
     const { current } = keeper
-    judge = createJudge(current.policy, tools.tools, nowSeconds)
+    judge = createJudge(current, tools.tools, nowSeconds)
     server.setServing(true)
     const { revision, routes } = current.policy
     log.app.info({ policy_revision: revision, routes: routes.length }, 'ready')
@@ -135,6 +136,8 @@ export async function serve(settings: ServeSettings): Promise<number> {
 }
 
 const tlsKept = 'the changed TLS files cannot be used; the last good ones stay'
+const eventsOff =
+  'the policy names revocation events, and nothing listens for them: start with --events host:port'
 const memoryOnly =
   'proofs are remembered by this process alone: those that may have been spent before it are refused for the length of clockSkew, and replicas need --state redis://…'
 

@@ -72,6 +72,10 @@ export async function createTools(
         )
       else log.app.info({ warning: problem }, 'shared state connected')
     },
+    onRevocations(problem) {
+      if (problem === undefined) log.app.info('revocations read from the shared state')
+      else log.app.error({ problem }, revocationsUnread)
+    },
   })
   return {
     tools: {
@@ -87,6 +91,9 @@ export async function createTools(
     close: () => shared.close(),
   }
 }
+
+const revocationsUnread =
+  'revocations cannot be read from the shared state: may this user run MGET, ZADD, ZREM, ZCARD, ZRANGEBYSCORE, ZREMRANGEBYSCORE and INCR? Without them tokens are refused as state_unavailable, or as revocation_stale after five minutes'
 
 function connectState(options: SharedStateOptions): SharedState {
   try {

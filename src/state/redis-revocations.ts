@@ -1,5 +1,6 @@
 /** Revocations that all replicas share through Redis: one sorted set of entries by their end, and a number that tells of every change. */
 
+import { randomUUID } from 'node:crypto'
 import type { RevocationStore } from './revocation-feed.ts'
 import {
   createRevocationIndex,
@@ -12,7 +13,11 @@ import {
 
 export const revocationsName = 'meshbind:revocations'
 const versionName = 'meshbind:revocations:version'
+/** Another one than before: the server has lost its data, and begun anew. */
+const epochName = 'meshbind:revocations:epoch'
+/** What may be written. Twice as much is read: writers that race, and replicas that restore, must not end the reading. */
 const maxEntries = 100_000
+const sliceEntries = 5000
 const maxMemberLength = 8192
 
 /** Sends one command on the connection that stands; rejects where there is none, or no answer in time. */
@@ -34,7 +39,8 @@ export interface SharedRevocations extends RevocationStore {
 export function createSharedRevocations(send: Send, clock: () => number): SharedRevocations {
   let known: readonly RevocationEntry[] = []
   let index: RevocationIndex | undefined
-  let version: string | undefined
+  let version = 0
+  let epoch: unknown
   let readAt = Number.NEGATIVE_INFINITY
   let firstRead: () => void = () => {}
   const tried = new Promise<void>((resolve) => {
@@ -42,26 +48,33 @@ export function createSharedRevocations(send: Send, clock: () => number): Shared
   })
 
   async function refresh(): Promise<void> {
-    const current = await send(['GET', versionName])
-    const found = typeof current === 'string' ? current : undefined
-    // A server that has lost its data is told again what this replica still knows.
-    if (found === undefined && known.length > 0) await write(known)
-    else if (index === undefined || found !== version) await readAll(found)
+    const reply = await send(['MGET', epochName, versionName])
+    const [currentEpoch, current] = Array.isArray(reply) ? reply : []
+    const found = Number(current ?? 0)
+    // A server that has lost data (a restart, a failover to a replica behind) is told again what is still known here.
+    const lost = currentEpoch !== epoch || found < version
+    if (lost && known.length > 0) await write(known)
+    if (lost || index === undefined || found !== version) await readAll()
+    ;[epoch, version] = [currentEpoch, found]
     readAt = clock()
     firstRead()
   }
 
-  async function readAll(found: string | undefined): Promise<void> {
+  /** In slices, between which checks go on. */
+  async function readAll(): Promise<void> {
     const now = clock()
-    const reply = await send([
-      ...['ZRANGEBYSCORE', revocationsName, `(${now}`, '+inf', 'WITHSCORES'],
-      ...['LIMIT', '0', String(maxEntries + 1)],
-    ])
-    const entries = readReply(reply)
-    if (entries.length > maxEntries) throw new Error(`more than ${maxEntries} revocations`)
+    const entries: RevocationEntry[] = []
+    for (let from = 0; ; from += sliceEntries) {
+      if (from > 2 * maxEntries) throw new Error(`more than ${2 * maxEntries} revocations`)
+      const range = [revocationsName, `(${now}`, '+inf', 'WITHSCORES']
+      const slice = ['LIMIT', String(from), String(sliceEntries)]
+      const reply = await send(['ZRANGEBYSCORE', ...range, ...slice])
+      if (!Array.isArray(reply)) throw new Error('not a list of entries')
+      entries.push(...readSlice(reply))
+      if (reply.length < 2 * sliceEntries) break
+    }
     known = entries
     index = createRevocationIndex(entries)
-    version = found
   }
 
   async function write(entries: readonly RevocationEntry[]): Promise<void> {
@@ -69,9 +82,10 @@ export function createSharedRevocations(send: Send, clock: () => number): Shared
       scoreOf(until),
       memberOf(revocation),
     ])
+    await send(['SET', epochName, randomUUID(), 'NX'])
     // GT: an entry that is there stays for the longer of the two times.
-    await send(['ZADD', revocationsName, 'GT', ...members])
-    await send(['ZREMRANGEBYSCORE', revocationsName, '-inf', String(clock())])
+    for (let from = 0; from < members.length; from += 2 * sliceEntries)
+      await send(['ZADD', revocationsName, 'GT', ...members.slice(from, from + 2 * sliceEntries)])
     await send(['INCR', versionName])
   }
 
@@ -87,6 +101,9 @@ export function createSharedRevocations(send: Send, clock: () => number): Shared
     list: () => known,
     async add(entries) {
       try {
+        await send(['ZREMRANGEBYSCORE', revocationsName, '-inf', String(clock())])
+        const size = Number(await send(['ZCARD', revocationsName]))
+        if (size + entries.length > maxEntries) return 'unavailable'
         await write(entries)
         await refresh()
         return 'stored'
@@ -123,8 +140,7 @@ function scoreOf(until: number): string {
 }
 
 /** What others have written is read strictly; a member that is none of ours hits nothing and is passed over. */
-function readReply(reply: unknown): RevocationEntry[] {
-  if (!Array.isArray(reply)) throw new Error('not a list of entries')
+function readSlice(reply: readonly unknown[]): RevocationEntry[] {
   const entries: RevocationEntry[] = []
   for (let i = 0; i + 1 < reply.length; i += 2) {
     const revocation = readMember(reply[i])

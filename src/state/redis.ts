@@ -37,6 +37,8 @@ export interface SharedStateOptions {
   readonly timeoutMs?: number | undefined
   /** Told once per change. `problem` never holds the URL's credentials. */
   readonly onChange: (state: 'connected' | 'lost', problem?: string) => void
+  /** Why what was revoked cannot be read, told once per change; undefined when it can again. */
+  readonly onRevocations?: (problem: string | undefined) => void
 }
 
 const nonceName = 'meshbind:nonce-key'
@@ -124,10 +126,21 @@ export function createSharedState(options: SharedStateOptions): SharedState {
       : within(revocationsLimitMs, connection.send(command))
   }, options.clock)
 
+  let revocationProblem: string | undefined
+  function tellOfRevocations(problem: string | undefined): void {
+    // A connection that is lost has been told of.
+    if (closed || problem === revocationProblem || (problem && ready === undefined)) return
+    revocationProblem = problem
+    options.onRevocations?.(problem)
+  }
+
   /** No request waits for it: checks look at what was read last. */
   async function followRevocations(connection: Connection): Promise<void> {
     while (ready === connection) {
-      await revocations.refresh().catch(() => {})
+      await revocations.refresh().then(
+        () => tellOfRevocations(undefined),
+        (error: Error) => tellOfRevocations(withoutSecrets(error.message, server)),
+      )
       await new Promise((resolve) => setTimeout(resolve, revocationsEveryMs).unref())
     }
   }

@@ -11,8 +11,8 @@ import {
 export interface RevocationFeed {
   /** Undefined while it has never been read: then nobody knows what was revoked before this process started. */
   readonly index: RevocationIndex | undefined
-  /** Unix seconds of the last reading that succeeded. */
-  readonly readAt: number
+  /** Unix seconds of the last reading that succeeded; undefined where nothing has to be read. */
+  readonly readAt: number | undefined
 }
 
 export interface RevocationStore extends RevocationFeed {
@@ -29,14 +29,11 @@ const marginSeconds = 300
  * When an entry can hit nothing any more: the tokens that it names were issued before `before`, or before now. Without
  * `before` it names tokens that are yet to be issued too, and stays.
  */
-export function endOf(
-  revocation: Revocation,
-  now: number,
-  tokenLifeSeconds = longestTokenLifeSeconds,
-): number {
+export function endOf(revocation: Revocation, now: number): number {
   const before = 'before' in revocation ? revocation.before : undefined
-  const lastIssued = before ?? (kindOf(revocation) === 'jti' ? now : Number.POSITIVE_INFINITY)
-  return lastIssued + tokenLifeSeconds + marginSeconds
+  const ofToken = now + marginSeconds
+  const lastIssued = before ?? (kindOf(revocation) === 'jti' ? ofToken : Number.POSITIVE_INFINITY)
+  return lastIssued + longestTokenLifeSeconds + marginSeconds
 }
 
 const maxEntries = 100_000
@@ -49,8 +46,7 @@ export function createMemoryRevocations(clock: () => number): RevocationStore {
     get index() {
       return index
     },
-    /** Memory is never behind. */
-    readAt: Number.POSITIVE_INFINITY,
+    readAt: undefined,
     async add(added) {
       const now = clock()
       const live = [...entries].filter(([, { until }]) => until > now)

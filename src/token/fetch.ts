@@ -17,6 +17,8 @@ export interface FetchOptions {
   readonly ca?: string | undefined
   readonly timeoutMs?: number
   readonly maxBytes?: number
+  /** Gives the request up. */
+  readonly signal?: AbortSignal | undefined
   /** Media type to ask for. */
   readonly accept?: string
 }
@@ -39,7 +41,10 @@ export function fetchDocument(url: URL, options: FetchOptions = {}): Promise<Fet
       agent: false,
       headers: { accept: options.accept ?? 'application/json' },
       lookup: guardedLookup(url.protocol),
-      signal: AbortSignal.timeout(timeoutMs),
+      signal: AbortSignal.any([
+        AbortSignal.timeout(timeoutMs),
+        ...(options.signal === undefined ? [] : [options.signal]),
+      ]),
     })
     request.once('error', (error) => reject(new Error(describe(error, timeoutMs))))
     // An answer such as 101 gives neither a response nor an error.

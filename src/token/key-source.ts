@@ -7,8 +7,8 @@ import { importKeySet, selectKey, type VerificationKey } from './key-set.ts'
 export type KeyFetchResult = 'ok' | 'unusable' | 'failed'
 
 export interface KeySourceOptions {
-  /** Reads the document once; throws if it cannot be had. Bounded in size by its maker, in time here as well. */
-  readonly load: () => Promise<FetchedDocument>
+  /** Reads the document once; throws if it cannot be had. Bounded in size by its maker, in time here as well. The signal gives it up. */
+  readonly load: (signal: AbortSignal) => Promise<FetchedDocument>
   readonly algorithms: readonly Algorithm[]
   /** Unix seconds. */
   readonly clock: () => number
@@ -50,6 +50,7 @@ export function createKeySource(options: KeySourceOptions): KeySource {
   let underWay: Promise<void> | undefined
   let timer: NodeJS.Timeout | undefined
   let closed = false
+  const end = new AbortController()
 
   const ageSeconds = () => options.clock() - goodAt
   const isStale = () => ageSeconds() > maxStaleSeconds
@@ -73,7 +74,7 @@ export function createKeySource(options: KeySourceOptions): KeySource {
     triedAt = options.clock()
     let nextSeconds = Math.min(retrySeconds, options.refreshSeconds)
     try {
-      const document = await within(readLimitMs, options.load())
+      const document = await within(readLimitMs, options.load(end.signal))
       const fresh = await importKeySet(document.bytes, options.algorithms, keys)
       if (fresh === undefined) {
         report('unusable', 'not a JWK Set with at least one usable key')
@@ -84,6 +85,7 @@ export function createKeySource(options: KeySourceOptions): KeySource {
         report('ok')
       }
     } catch (error) {
+      if (closed) return
       report('failed', error instanceof Error ? error.message : 'unknown error')
     }
     if (!closed) timer = setTimeout(refresh, nextSeconds * 1000).unref()
@@ -113,6 +115,7 @@ export function createKeySource(options: KeySourceOptions): KeySource {
     close() {
       closed = true
       clearTimeout(timer)
+      end.abort()
     },
   }
 }

@@ -334,7 +334,7 @@ const dpop = { method: 'dpop', proof } as const
 type MadeUp = { readonly method: string; readonly proof: Proof | undefined }
 
 async function spend(replay: ReplayStore, unspent: MadeUp = dpop) {
-  const found = await spendProof(unspent as Unspent, replay, Number.NEGATIVE_INFINITY, now)
+  const found = await spendProof(unspent as Unspent, replay, now)
   return isRefusal(found) ? found.refused : `allow by ${found.method}`
 }
 
