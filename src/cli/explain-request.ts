@@ -16,7 +16,7 @@ import { renderProblem } from '../policy/problem.ts'
 import type { PolicyDocument } from '../policy/schema.ts'
 import type { Request } from '../request.ts'
 import { startPolicy } from '../service/live-policy.ts'
-import { readBoundedFile } from '../service/read-file.ts'
+import { readTextFile } from '../service/read-file.ts'
 import { createTools } from '../service/tools.ts'
 import { createMemoryReplay } from '../state/memory.ts'
 import { member } from '../strict-json.ts'
@@ -44,10 +44,9 @@ const plansOnly = {
 }
 
 export async function readPolicyFile(file: string): Promise<PolicyFile> {
-  const bytes = await readBoundedFile(file, maxFileBytes).catch((error: Error) => {
+  const source = await readTextFile(file, maxFileBytes).catch((error: Error) => {
     throw new CommandError(error.message)
   })
-  const source = bytes.toString('utf8')
   const [found, ...others] = readPolicies(source)
   if (found === undefined || others.length > 0)
     throw new CommandError(`${file}: holds more than one policy`)

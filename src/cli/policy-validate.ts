@@ -7,7 +7,7 @@ import { type PolicyFile, readPolicies } from '../policy/manifest.ts'
 import { maxPolicyLength } from '../policy/parse.ts'
 import { type Problem, pathText, renderProblem } from '../policy/problem.ts'
 import type { PolicyDocument } from '../policy/schema.ts'
-import { readBoundedFile, readBoundedInput } from '../service/read-file.ts'
+import { decodeText, readBoundedInput, readTextFile } from '../service/read-file.ts'
 
 const maxFileBytes = 4 * maxPolicyLength
 
@@ -29,14 +29,14 @@ interface Report {
 }
 
 async function inspect(file: string): Promise<Report> {
-  const bytes = await (file === '-'
-    ? readBoundedInput(maxFileBytes)
-    : readBoundedFile(file, maxFileBytes)
+  const name = file === '-' ? 'standard input' : file
+  const source = await (file === '-'
+    ? readBoundedInput(maxFileBytes).then((bytes) => decodeText(bytes, name))
+    : readTextFile(file, maxFileBytes)
   ).catch((error: Error) => {
     throw new CommandError(error.message)
   })
-  const source = bytes.toString('utf8')
-  return { file: file === '-' ? 'standard input' : file, source, policies: readPolicies(source) }
+  return { file: name, source, policies: readPolicies(source) }
 }
 
 function problemsOf({ result }: PolicyFile): readonly Problem[] {

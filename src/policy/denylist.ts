@@ -1,7 +1,7 @@
 /** The denylist file: text → revocation entries, read as strictly as the policy that names it (policy.md, Revocation entries). */
 
 import { z } from 'zod'
-import { spiffeIdGrammar } from '../evidence/spiffe-id.ts'
+import { workloadId } from '../evidence/spiffe-id.ts'
 import type { RevocationEntry } from '../state/revocations.ts'
 import { defineDocument, readDocument } from './document.ts'
 import { error, type Problem, type Unplaced } from './problem.ts'
@@ -19,7 +19,10 @@ const entry = z.strictObject({
   jti: text.optional(),
   subject: text.optional(),
   key: text.optional().describe('The `kid` of a key of the issuer'),
-  presenter: z.string().max(2048).regex(spiffeIdGrammar, 'must be a SPIFFE ID').optional(),
+  presenter: z
+    .string()
+    .refine((id) => workloadId(id) !== undefined, 'must be a SPIFFE ID with a path')
+    .optional(),
   certificate: z
     .string()
     .regex(/^[A-Za-z0-9_-]{43}$/, 'must be an x5t#S256: 43 characters of base64url')

@@ -36,7 +36,8 @@ interface Embedded {
   readonly place: (inPolicy: Place) => Place
 }
 
-const maxManifestLength = 4 * 1024 * 1024
+/** Kubernetes takes objects of 1.5 MiB at most (etcd). */
+const maxManifestLength = 1.5 * 1024 * 1024
 const manifest = /(?:^|[{,])[ \t]*"?kind"?[ \t]*:[ \t]*"?ConfigMap\b/m
 
 function findEmbedded(source: string): Embedded[] {
@@ -46,6 +47,7 @@ function findEmbedded(source: string): Embedded[] {
     const documents = parseAllDocuments(source, {
       lineCounter: lines,
       logLevel: 'silent',
+      prettyErrors: false,
       uniqueKeys: false,
     })
     return (Array.isArray(documents) ? documents : []).flatMap((document) => {

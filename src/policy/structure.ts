@@ -4,6 +4,8 @@ import leven from 'leven'
 import type { z } from 'zod'
 import { error, type Unplaced } from './problem.ts'
 
+/** What is no name is not cited: the file may be another one than was meant, with secrets in it. */
+const couldBeKey = /^[A-Za-z0-9_.<-]{1,64}$/
 /** More would help nobody, and a hostile file could ask for millions. */
 export const maxProblems = 200
 
@@ -12,14 +14,7 @@ export function structureProblems(issue: z.core.$ZodIssue, schema: SchemaNode): 
   const path = issue.path.filter((part) => typeof part !== 'symbol')
   switch (issue.code) {
     case 'unrecognized_keys':
-      return issue.keys.slice(0, maxProblems).map((key) => ({
-        ...error(
-          [...path, key],
-          `unknown key \`${key.slice(0, 64)}\``,
-          suggestion(key, keysAt(path, schema)),
-        ),
-        at: 'key' as const,
-      }))
+      return issue.keys.slice(0, maxProblems).map((key) => unknownKey(key, path, schema))
     case 'invalid_type':
       return [
         issue.input === undefined
@@ -51,6 +46,12 @@ export function structureProblems(issue: z.core.$ZodIssue, schema: SchemaNode): 
     default:
       return [error(path, issue.message)]
   }
+}
+
+function unknownKey(key: string, path: (string | number)[], schema: SchemaNode): Unplaced {
+  if (!couldBeKey.test(key)) return error(path, 'holds a key that is none of the language')
+  const advice = suggestion(key, keysAt(path, schema))
+  return { ...error([...path, key], `unknown key \`${key}\``, advice), at: 'key' }
 }
 
 /** Of a union's branches, the one that got furthest says what is wrong. */

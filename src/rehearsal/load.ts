@@ -5,7 +5,7 @@ import { dirname, join, relative, resolve } from 'node:path'
 import { readPolicies } from '../policy/manifest.ts'
 import { maxPolicyLength } from '../policy/parse.ts'
 import { error, type Problem, renderProblem, type Unplaced } from '../policy/problem.ts'
-import { readBoundedFile } from '../service/read-file.ts'
+import { readTextFile } from '../service/read-file.ts'
 import { findTestLines, maxTestLength, readTest } from './document.ts'
 import { findTestProblems, findUnknownIssuers } from './meaning.ts'
 import type { TestFile } from './run.ts'
@@ -68,7 +68,7 @@ type ReadFile =
 
 /** The test with its policy, or what is wrong with either. */
 async function readTestFile(file: string): Promise<ReadFile> {
-  const source = (await readBoundedFile(file, maxTestBytes)).toString('utf8')
+  const source = await readTextFile(file, maxTestBytes)
   const reading = readTest(source, findTestProblems)
   if (!reading.ok) return refused(reading.problems, file, source)
   const test = reading.value
@@ -78,12 +78,12 @@ async function readTestFile(file: string): Promise<ReadFile> {
   }
 
   const policyFile = shownPath(resolve(dirname(file), test.policy))
-  const bytes = await readBoundedFile(policyFile, maxPolicyBytes).catch((cause: Error) => cause)
-  if (bytes instanceof Error) {
+  const read = await readTextFile(policyFile, maxPolicyBytes).catch((cause: Error) => cause)
+  if (read instanceof Error) {
     const advice = 'The name is relative to the directory of this file.'
-    return refuse(error(['policy'], `cannot be read: ${bytes.message}`, advice))
+    return refuse(error(['policy'], `cannot be read: ${read.message}`, advice))
   }
-  const policySource = bytes.toString('utf8')
+  const policySource = read
   const policies = readPolicies(policySource)
   const [only] = policies
   if (only === undefined || policies.length > 1)

@@ -1,9 +1,10 @@
 /** Keeps a policy's denylist as it is on disk; one that cannot be read leaves the last good one in force. */
 
-import { maxDenylistLength, parseDenylist } from '../policy/denylist.ts'
+import { maxDenylistLength } from '../policy/denylist.ts'
 import { renderProblem } from '../policy/problem.ts'
 import { createRevocationIndex, type RevocationIndex } from '../state/revocations.ts'
 import { type FileWatch, watchFile } from './file-watch.ts'
+import { parseDenylistAside } from './parse-aside.ts'
 
 export interface DenylistWatch extends FileWatch {
   /** Undefined until one could be read. */
@@ -25,13 +26,14 @@ export function watchDenylist(
   const watch = watchFile({
     path,
     maxBytes: 4 * maxDenylistLength,
-    onContent(text) {
-      const result = parseDenylist(text)
+    async onContent(text) {
+      const result = await parseDenylistAside(text)
       if (result.ok) index = createRevocationIndex(result.entries)
       flaw = result.ok
         ? undefined
         : result.problems.map((problem) => renderProblem(problem, path, text)).join('\n')
       told()
+      return undefined
     },
     onTrouble(problem) {
       trouble = problem

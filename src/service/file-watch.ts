@@ -3,7 +3,7 @@
 import { type FSWatcher, watch } from 'node:fs'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { readBoundedFile } from './read-file.ts'
+import { readTextFile } from './read-file.ts'
 
 export interface FileWatch {
   /** Resolves once the first content, or the want of it, has been taken. */
@@ -55,10 +55,9 @@ export function watchFile(options: FileWatchOptions): FileWatch {
   }
 
   /** A file that is being written may be caught growing: one failure is none. */
-  async function read(): Promise<string> {
-    const once = () => readBoundedFile(path, maxBytes)
-    const bytes = await once().catch(() => sleep(settleMs).then(once))
-    return bytes.toString('utf8')
+  function read(): Promise<string> {
+    const once = () => readTextFile(path, maxBytes)
+    return once().catch(() => sleep(settleMs).then(once))
   }
 
   async function look(): Promise<void> {

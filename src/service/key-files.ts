@@ -6,7 +6,7 @@ import type { Algorithm } from '../token/algorithms.ts'
 import { fetchDiscoveredKeys } from '../token/discovery.ts'
 import { fetchDocument } from '../token/fetch.ts'
 import { createKeySource, type KeySource, type KeySourceOptions } from '../token/key-source.ts'
-import { readBoundedFile } from './read-file.ts'
+import { readBoundedFile, readTextFile } from './read-file.ts'
 
 export interface KeyFileOptions extends Pick<KeySourceOptions, 'clock' | 'onFetch'> {
   /** Of the policy: file names are relative to it. */
@@ -54,5 +54,5 @@ export async function readCa(
   directory: string,
 ): Promise<string | undefined> {
   if (caFile === undefined) return undefined
-  return (await readBoundedFile(resolve(directory, caFile), maxKeyFileBytes)).toString('utf8')
+  return readTextFile(resolve(directory, caFile), maxKeyFileBytes)
 }

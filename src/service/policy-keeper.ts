@@ -3,13 +3,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CommandError } from '../exit.ts'
 import { durationSeconds } from '../policy/duration.ts'
-import { readPolicies } from '../policy/manifest.ts'
+import { type PolicyFile, readPolicies } from '../policy/manifest.ts'
 import { maxPolicyLength } from '../policy/parse.ts'
 import { type Problem, pathText, renderProblem } from '../policy/problem.ts'
 import type { PolicyDocument } from '../policy/schema.ts'
 import { type FileWatch, watchFile } from './file-watch.ts'
 import { type LivePolicy, type LivePolicyOptions, startPolicy } from './live-policy.ts'
-import { readBoundedFile } from './read-file.ts'
+import { parsePoliciesAside } from './parse-aside.ts'
+import { readTextFile } from './read-file.ts'
 
 export type ReloadResult = 'ok' | 'invalid' | 'unreadable'
 
@@ -51,8 +52,10 @@ const nothingStarted = 'The policy is not valid; nothing was started.'
 /** Rejects with what is wrong and where if the policy cannot be used at the start. */
 export async function keepPolicy(options: PolicyKeeperOptions): Promise<PolicyKeeper> {
   const { file } = options
-  let text = await readText(file)
-  const first = readOne(text)
+  let text = await readTextFile(file, maxFileBytes).catch((error: Error) => {
+    throw new CommandError(error.message)
+  })
+  const first = readOne(readPolicies(text))
   if (!first.ok) throw new CommandError(`${first.rendered(file, text)}\n${nothingStarted}`)
   let live = startPolicy(first.policy, { ...options, text: first.text })
   const missing = await live.parts.missing()
@@ -70,7 +73,7 @@ export async function keepPolicy(options: PolicyKeeperOptions): Promise<PolicyKe
       flaw = undefined
       return undefined
     }
-    const found = readOne(changed)
+    const found = readOne(await parsePoliciesAside(changed))
     if (!found.ok) {
       refuse(found.problems)
       return undefined
@@ -88,7 +91,10 @@ export async function keepPolicy(options: PolicyKeeperOptions): Promise<PolicyKe
     const before = live
     const now = options.clock()
     const forgets = forgetsProofs(before.document, found.policy)
-    live = { ...next, proofsSince: forgets ? now : before.proofsSince }
+    const since = forgets ? now : before.proofsSince
+    // It is held against `iat` less the skew of the policy in force; under the one before, that was another second.
+    const shift = skewOf(before.document) - skewOf(found.policy)
+    live = { ...next, proofsSince: since === undefined ? undefined : since + shift }
     ;[text, loadedAt, flaw] = [changed, now, undefined]
     options.onSwap(live)
     before.parts.close(live.parts)
@@ -131,13 +137,6 @@ export async function keepPolicy(options: PolicyKeeperOptions): Promise<PolicyKe
   }
 }
 
-async function readText(file: string): Promise<string> {
-  const bytes = await readBoundedFile(file, maxFileBytes).catch((error: Error) => {
-    throw new CommandError(error.message)
-  })
-  return bytes.toString('utf8')
-}
-
 type Reading =
   | {
       readonly ok: true
@@ -152,8 +151,7 @@ type Reading =
     }
 
 /** The one policy of a file. */
-function readOne(source: string): Reading {
-  const [found, ...others] = readPolicies(source)
+function readOne([found, ...others]: readonly PolicyFile[]): Reading {
   if (found === undefined || others.length > 0) {
     const message = 'holds more than one policy'
     return { ok: false, problems: [{ message }], rendered: (file) => `${file}: ${message}` }
@@ -177,6 +175,10 @@ function forgetsProofs(before: PolicyDocument, after: PolicyDocument): boolean {
   return before.metadata.name !== after.metadata.name || windowOf(after) > windowOf(before)
 }
 
-function windowOf({ spec: { dpop, clockSkew } }: PolicyDocument): number {
-  return durationSeconds(dpop?.maxAge ?? '60s') + durationSeconds(clockSkew ?? '30s')
+function windowOf(document: PolicyDocument): number {
+  return durationSeconds(document.spec.dpop?.maxAge ?? '60s') + skewOf(document)
+}
+
+function skewOf({ spec }: PolicyDocument): number {
+  return durationSeconds(spec.clockSkew ?? '30s')
 }

@@ -28,6 +28,21 @@ export async function readBoundedFile(path: string, maxBytes: number): Promise<B
   }
 }
 
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** What is not UTF-8 would be read as something else than was written. */
+export function decodeText(bytes: Uint8Array, path: string): string {
+  try {
+    return utf8.decode(bytes)
+  } catch {
+    throw new Error(`${path}: is not UTF-8`)
+  }
+}
+
+export async function readTextFile(path: string, maxBytes: number): Promise<string> {
+  return decodeText(await readBoundedFile(path, maxBytes), path)
+}
+
 /** Standard input, bounded alike. */
 export async function readBoundedInput(maxBytes: number): Promise<Buffer> {
   const chunks: Buffer[] = []
