@@ -19,7 +19,7 @@ export const maxFeedAgeSeconds = 300
 
 export function judgeRevocation(
   token: VerifiedToken,
-  { presenter, peer, forwarders }: Presentation,
+  { presenter, peer, forwarders, forwarderThumbprints }: Presentation,
   policy: PolicyRevocation,
   feed: RevocationFeed,
   now: number,
@@ -39,7 +39,9 @@ export function judgeRevocation(
       keyId: token.keyId,
       issuedAt: token.issuedAt,
       workloads: [presenter?.spiffeId, peer, ...forwarders].filter((id) => id !== undefined),
-      certificate: presenter?.x5tS256,
+      certificates: [presenter?.x5tS256, ...forwarderThumbprints].filter(
+        (each) => each !== undefined,
+      ),
     }
     const hit = denylist?.find(facts, now) ?? feed.index.find(facts, now)
     if (hit !== undefined) return refuse(hit === 'token' ? 'token_revoked' : 'presenter_revoked')

@@ -1,6 +1,6 @@
 /** What `meshbind revoke` is asked to revoke: exactly one thing, named in full, and nothing guessed. */
 
-import { parseSpiffeId } from '../evidence/spiffe-id.ts'
+import { workloadId } from '../evidence/spiffe-id.ts'
 import { CommandError } from '../exit.ts'
 import { durationGrammar, durationSeconds } from '../policy/duration.ts'
 import type { Revocation } from '../state/revocations.ts'
@@ -28,6 +28,8 @@ export function readSelectors(flags: Selectors, before: number | undefined): Rev
   if (before !== undefined && kind !== 'subject' && kind !== 'session' && kind !== 'presenter')
     throw new CommandError(`--before does not go with --${kind}`)
   const issuer = flags.issuer ?? ''
+  if (ofIssuer && (issuer === '' || issuer.length > 2048))
+    throw new CommandError('--issuer: is empty or too long')
   const cut = before === undefined ? {} : { before }
   switch (kind) {
     case 'jti':
@@ -39,7 +41,7 @@ export function readSelectors(flags: Selectors, before: number | undefined): Rev
     case 'session':
       return { issuer, session: value, ...cut }
     case 'presenter':
-      if (parseSpiffeId(value) === undefined)
+      if (workloadId(value) === undefined)
         throw new CommandError(
           '--presenter: is no SPIFFE ID such as spiffe://mesh.example/ns/batch/sa/job',
         )

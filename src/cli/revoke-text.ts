@@ -3,13 +3,16 @@
 import { kindOf, type Revocation, type RevocationEntry } from '../state/revocations.ts'
 import { makePrintable } from './terminal.ts'
 
+/** ECMA-262 §21.4.1.1: there is no date beyond. */
+const latestDateSeconds = 8.64e12
+
 export type Listed = Revocation & { readonly kind: string; readonly until: string | null }
 
 export function listed({ revocation, until }: RevocationEntry): Listed {
   return {
     ...revocation,
     kind: kindOf(revocation),
-    until: until === Number.POSITIVE_INFINITY ? null : timeText(until),
+    until: until > latestDateSeconds ? null : timeText(until),
   }
 }
 
@@ -24,7 +27,7 @@ export function describeRevocation(revocation: Revocation): string {
 
 /** @param seconds Unix. */
 export function timeText(seconds: number): string {
-  return seconds === Number.POSITIVE_INFINITY
+  return seconds > latestDateSeconds
     ? 'for ever'
     : new Date(seconds * 1000).toISOString().replace('.000Z', 'Z')
 }

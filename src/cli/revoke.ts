@@ -126,7 +126,12 @@ function list(flags: Flags): Promise<number> {
 function undo(flags: Flags): Promise<number> {
   const revocation = readSelectors(flags, undefined)
   return withState(flags, async ({ revocations }) => {
-    const removed = await revocations.remove(revocation)
+    const removed = await revocations.remove(revocation).catch(() => {
+      throw new CommandError(
+        'the shared state did not take it: nothing is undone',
+        exitCode.couldNotRun,
+      )
+    })
     const text =
       removed === 0 ? 'no such entry' : `undone: ${describeRevocation(revocation)} (${removed})`
     return { data: { removed }, text, code: removed === 0 ? exitCode.no : exitCode.good }
@@ -155,6 +160,9 @@ async function withState(
     url,
     clock: nowSeconds,
     onChange: (_, why) => {
+      problem = why ?? problem
+    },
+    onRevocations: (why) => {
       problem = why ?? problem
     },
   })

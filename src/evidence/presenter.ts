@@ -28,6 +28,8 @@ export interface Presentation {
   readonly peer: SpiffeId | undefined
   /** The forwarders that relayed the request, the nearest first. */
   readonly forwarders: readonly SpiffeId[]
+  /** x5t#S256 of their certificates, as far as they were shown. */
+  readonly forwarderThumbprints: readonly string[]
 }
 
 export interface PresenterRules extends PeerRules {
@@ -51,7 +53,8 @@ export function establishPresenter(
 ): Presentation | Refusal | Promise<Presentation | Refusal> {
   const peer = establishPeer(claims, rules, readers, now)
   if (isRefusal(peer)) return peer
-  if (peer === undefined) return { presenter: undefined, peer: undefined, forwarders: [] }
+  if (peer === undefined)
+    return { presenter: undefined, peer: undefined, forwarders: [], forwarderThumbprints: [] }
   const untrusted = rules.trust && judgeTrust(peer, rules.trust, now)
   if (untrusted instanceof Promise) {
     return untrusted.then((refusal) => refusal ?? follow(peer, rules, now))
@@ -80,7 +83,7 @@ function judgeTrust(
  * own element (docs/decisions/0005).
  */
 function follow(peer: Peer, rules: PresenterRules, now: number): Presentation | Refusal {
-  const forwarders: SpiffeId[] = []
+  const forwarders: Workload[] = []
   let workload: Workload = peer
   for (let place = -2; ; place--) {
     const { spiffeId } = workload
@@ -89,7 +92,7 @@ function follow(peer: Peer, rules: PresenterRules, now: number): Presentation | 
     const hop = peer.hops?.at(place)
     if (hop === undefined && forwarder.presents) return presented(peer, forwarders, workload)
     if (isRefusal(hop)) return hop
-    forwarders.push(spiffeId)
+    forwarders.push(workload)
     if (hop?.by !== spiffeId) return presented(peer, forwarders, undefined)
     if (forwarders.length > rules.maxForwards) return refuse('forward_too_long')
     const next = readWorkload(hop.uri, hop.x5tS256, hop.certificate, rules, now)
@@ -122,10 +125,15 @@ function readWorkload(
 
 function presented(
   peer: Peer,
-  forwarders: readonly SpiffeId[],
+  forwarders: readonly Workload[],
   workload: Workload | undefined,
 ): Presentation {
-  return { presenter: workload && mint(workload), peer: peer.spiffeId, forwarders }
+  return {
+    presenter: workload && mint(workload),
+    peer: peer.spiffeId,
+    forwarders: forwarders.map(({ spiffeId }) => spiffeId),
+    forwarderThumbprints: forwarders.flatMap(({ x5tS256 }) => x5tS256 ?? []),
+  }
 }
 
 function mint({ spiffeId, x5tS256, certificate, evidence }: Workload): Presenter {

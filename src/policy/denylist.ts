@@ -21,7 +21,7 @@ const entry = z.strictObject({
   key: text.optional().describe('The `kid` of a key of the issuer'),
   presenter: z
     .string()
-    .refine((id) => workloadId(id) !== undefined, 'must be a SPIFFE ID with a path')
+    .refine((id) => workloadId(id) !== undefined, 'must be a SPIFFE ID')
     .optional(),
   certificate: z
     .string()

@@ -18,7 +18,8 @@ const epochName = 'meshbind:revocations:epoch'
 /** What may be written. Twice as much is read: writers that race, and replicas that restore, must not end the reading. */
 const maxEntries = 100_000
 const sliceEntries = 5000
-const maxMemberLength = 8192
+/** Two texts of 2048 characters, each of which JSON may spell with six. */
+const maxMemberLength = 32 * 1024
 
 /** Sends one command on the connection that stands; rejects where there is none, or no answer in time. */
 export type Send = (command: readonly string[]) => Promise<unknown>
@@ -89,6 +90,16 @@ export function createSharedRevocations(send: Send, clock: () => number): Shared
     await send(['INCR', versionName])
   }
 
+  /** By the server's clock: one writer's that is ahead would delete what is in force. A login may lack the right. */
+  async function forgetExpired(): Promise<void> {
+    try {
+      const [now] = (await send(['TIME'])) as readonly string[]
+      await send(['ZREMRANGEBYSCORE', revocationsName, '-inf', String(Number(now) - 60)])
+    } catch {
+      // expired entries hit nothing; another writer deletes them
+    }
+  }
+
   return {
     get index() {
       return index
@@ -101,7 +112,7 @@ export function createSharedRevocations(send: Send, clock: () => number): Shared
     list: () => known,
     async add(entries) {
       try {
-        await send(['ZREMRANGEBYSCORE', revocationsName, '-inf', String(clock())])
+        await forgetExpired()
         const size = Number(await send(['ZCARD', revocationsName]))
         if (size + entries.length > maxEntries) return 'unavailable'
         await write(entries)

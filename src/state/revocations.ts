@@ -37,8 +37,8 @@ export interface RevocableFacts {
   readonly issuedAt: number
   /** SPIFFE IDs of the presenter and of those who vouched for it. */
   readonly workloads: readonly string[]
-  /** x5t#S256 of the presenter's certificate. */
-  readonly certificate: string | undefined
+  /** x5t#S256 of their certificates, as far as they were shown. */
+  readonly certificates: readonly string[]
 }
 
 export interface RevocationIndex {
@@ -102,7 +102,7 @@ export function createRevocationIndex(entries: Iterable<RevocationEntry>): Revoc
       if (token) return 'token'
       const presenter =
         facts.workloads.some((id) => hits('presenter', anyIssuer, id, facts, now)) ||
-        hits('certificate', anyIssuer, facts.certificate, facts, now)
+        facts.certificates.some((each) => hits('certificate', anyIssuer, each, facts, now))
       return presenter ? 'presenter' : undefined
     },
   }

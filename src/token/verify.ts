@@ -15,6 +15,7 @@ declare const verified: unique symbol
 interface SignedToken extends TokenClaims {
   /** The issuer's name in the policy. */
   readonly issuer: string
+  /** Of the key that verified it, whether or not the token names one. */
   readonly keyId: string | undefined
 }
 
@@ -173,7 +174,7 @@ export function createTokenIssuer(settings: IssuerSettings, keys: KeySource): To
     if (!keys.isCurrent(key)) return refuse('token_key_unknown')
     const claims = readClaims(jws.claims, settings.identity)
     if (isRefusal(claims)) return claims
-    const token = Object.freeze({ ...claims, issuer: settings.name, keyId: jws.keyId })
+    const token = Object.freeze({ ...claims, issuer: settings.name, keyId: key.keyId ?? jws.keyId })
     const fact: TokenFacts = { token, key }
     facts.set(text, fact)
     return fact
