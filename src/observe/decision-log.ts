@@ -32,6 +32,8 @@ export type DecisionLogMode =
 const version = 1
 const maxTextLength = 512
 const replica = hostname()
+/** What JSON leaves as it is though a terminal obeys it (DEL, C1) or a reader ends the line there (U+2028, U+2029). */
+const breaking = /[\u007f-\u009f\u2028\u2029]/g
 const traceId = /^[0-9a-f]{2}-([0-9a-f]{32})-/
 
 /** Whether a decision is written; `count` is how many allows have come before it. */
@@ -46,7 +48,7 @@ export function decisionLine(logged: LoggedDecision): string {
   const { id, decision, request, time, durationMicroseconds } = logged
   const { findings } = decision
   const denied = decision.verdict === 'deny'
-  return JSON.stringify({
+  const line = JSON.stringify({
     v: version,
     time: new Date(time).toISOString(),
     type: 'decision',
@@ -71,6 +73,7 @@ export function decisionLine(logged: LoggedDecision): string {
     trace_id: traceId.exec(logged.callTraceparent?.() ?? request?.traceparent ?? '')?.[1] ?? null,
     replica,
   })
+  return line.replace(breaking, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
 function describeRequest({ id, method, host, path }: LoggedRequest): object {

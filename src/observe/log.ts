@@ -19,7 +19,14 @@ const maxBufferedBytes = 4 * 1024 * 1024
 const closeLimitMs = 500
 
 export function createLog(level: LogLevel): Log {
-  const stream = pino.destination({ fd: 1, sync: false, maxLength: maxBufferedBytes })
+  let givenUp = false
+  const stream = pino.destination({
+    fd: 1,
+    sync: false,
+    maxLength: maxBufferedBytes,
+    // Without an end to it, trying again would keep the process for as long as nobody reads.
+    retryEAGAIN: () => !givenUp,
+  })
   let dropped = 0
   stream.on('drop', () => {
     dropped++
@@ -45,6 +52,8 @@ export function createLog(level: LogLevel): Log {
       const closed = new Promise((resolve) => stream.once('close', resolve))
       stream.end()
       await Promise.race([closed, sleep(closeLimitMs)])
+      givenUp = true
+      stream.destroy()
     },
   }
 }
