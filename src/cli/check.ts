@@ -3,8 +3,7 @@
 import { Command } from 'commander'
 import { CommandError, exitCode } from '../exit.ts'
 import { readBoundedFile } from '../service/read-file.ts'
-import { encodeCheckJson } from '../wire/check-json.ts'
-import { type CheckAnswer, type ClientTls, callCheck } from '../wire/client.ts'
+import type { CheckAnswer, ClientTls } from '../wire/client.ts'
 import { readOrRefuse } from './explain.ts'
 import { readJsonInput } from './json-input.ts'
 import { type Exit, examples, outputOption } from './options.ts'
@@ -93,6 +92,8 @@ async function ask(file: string | undefined, flags: CheckFlags): Promise<CheckAn
     timeoutMs: milliseconds('--timeout', flags.timeout),
   }
   const input = await readJsonInput(file)
+  const { encodeCheckJson } = await import('../wire/check-json.ts')
+  const { callCheck } = await import('../wire/client.ts')
   const question = readOrRefuse(() => encodeCheckJson(input))
   const answer = await callCheck(call, question, Date.now()).catch((error: Error) => {
     throw new CommandError(error.message, exitCode.couldNotRun)

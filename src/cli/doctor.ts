@@ -33,7 +33,7 @@ export function doctorCommand(exit: Exit): Command {
       'after',
       examples(
         'meshbind doctor --target 127.0.0.1:9464',
-        'kubectl port-forward pod/payments-0 9464 & sleep 3; meshbind doctor --target 127.0.0.1:9464; kill $!',
+        'kubectl port-forward pod/payments-0 9464 & sleep 3; meshbind doctor --target 127.0.0.1:9464',
         'meshbind doctor --target 127.0.0.1:9464 --output json',
       ),
     )

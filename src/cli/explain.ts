@@ -5,8 +5,6 @@ import { CommandError, exitCode } from '../exit.ts'
 import { explain, type Material } from '../explain/explanation.ts'
 import { readDecisionLine } from '../explain/line.ts'
 import type { JsonObject } from '../strict-json.ts'
-import { encodeCheckJson } from '../wire/check-json.ts'
-import { judgeQuestion, readPolicyFile } from './explain-request.ts'
 import { renderExplanation } from './explain-text.ts'
 import { readJsonInput } from './json-input.ts'
 import { type Exit, examples, outputOption } from './options.ts'
@@ -67,7 +65,7 @@ async function readMaterial(input: JsonObject, flags: ExplainFlags): Promise<Mat
   }
   return {
     line: readOrRefuse(() => readDecisionLine(input)),
-    policy: flags.policy === undefined ? undefined : await readPolicyFile(flags.policy),
+    policy: flags.policy === undefined ? undefined : await readPolicy(flags.policy),
     judgedHere: false,
   }
 }
@@ -75,8 +73,10 @@ async function readMaterial(input: JsonObject, flags: ExplainFlags): Promise<Mat
 async function judge(input: JsonObject, flags: ExplainFlags): Promise<Material> {
   if (flags.policy === undefined)
     throw new CommandError('a CheckRequest is judged by a policy: give it with --policy')
+  const { encodeCheckJson } = await import('../wire/check-json.ts')
+  const { judgeQuestion } = await import('./explain-request.ts')
   const question = readOrRefuse(() => encodeCheckJson(input))
-  return judgeQuestion(question, await readPolicyFile(flags.policy), {
+  return judgeQuestion(question, await readPolicy(flags.policy), {
     at: flags.at === undefined ? undefined : unixSeconds(flags.at),
     nonceKeyFile: flags.nonceKeyFile,
     onProblem: (message) => process.stderr.write(`${message}\n`),
@@ -103,4 +103,9 @@ function unixSeconds(text: string): number {
   if (Number.isNaN(seconds))
     throw new CommandError('--at: write a time like 2026-11-23T06:40:33Z, or Unix seconds')
   return seconds
+}
+
+async function readPolicy(file: string) {
+  const { readPolicyFile } = await import('./explain-request.ts')
+  return readPolicyFile(file)
 }

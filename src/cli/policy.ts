@@ -1,10 +1,8 @@
 /** `meshbind policy …`: the commands for policies that are not in force yet. */
 
 import { Command } from 'commander'
-import { policyJsonSchema } from '../policy/schema.ts'
 import { type Exit, examples, outputOption } from './options.ts'
 import { addPolicyTest } from './policy-test.ts'
-import { validatePolicies } from './policy-validate.ts'
 
 export function policyCommand(exit: Exit): Command {
   const policy = new Command('policy')
@@ -29,15 +27,17 @@ export function policyCommand(exit: Exit): Command {
         'kubectl get configmap meshbind -o yaml | meshbind policy validate -',
       ),
     )
-    .action(async (files: string[], { output }: { output: string }) =>
-      exit(await validatePolicies(files, output)),
-    )
+    .action(async (files: string[], { output }: { output: string }) => {
+      const { validatePolicies } = await import('./policy-validate.ts')
+      exit(await validatePolicies(files, output))
+    })
   policy
     .command('schema')
     .exitOverride()
     .description('Print the JSON Schema of the policy language, for editors.')
     .addHelpText('after', examples('meshbind policy schema > policy.schema.json'))
-    .action(() => {
+    .action(async () => {
+      const { policyJsonSchema } = await import('../policy/schema.ts')
       process.stdout.write(`${JSON.stringify(policyJsonSchema(), null, 2)}\n`)
     })
   addPolicyTest(policy, exit)

@@ -2,7 +2,7 @@
 
 import { Command, Option } from 'commander'
 import { CommandError, exitCode } from '../exit.ts'
-import { createSharedState, type SharedState } from '../state/redis.ts'
+import type { SharedState } from '../state/redis.ts'
 import { endOf } from '../state/revocation-feed.ts'
 import { type Exit, examples, outputOption } from './options.ts'
 import { readBefore, readDuration, readSelectors, type Selectors } from './revoke-selectors.ts'
@@ -156,6 +156,7 @@ async function withState(
     )
   }
   let problem = `no answer within ${connectLimitMs / 1000} s`
+  const { createSharedState } = await import('../state/redis.ts')
   const shared = createSharedState({
     url,
     clock: nowSeconds,

@@ -2,7 +2,7 @@
 
 import { Command, Option } from 'commander'
 import { CommandError } from '../exit.ts'
-import { type ServeSettings, serve } from '../service/serve.ts'
+import type { ServeSettings } from '../service/serve.ts'
 import { type Exit, examples } from './options.ts'
 import {
   adminAddress,
@@ -137,7 +137,11 @@ export function serveCommand(exit: Exit): Command {
         'MESHBIND_POLICY=policy.yaml meshbind serve --admin off',
       ),
     )
-    .action(async (flags: ServeFlags) => exit(await serve(serveSettings(flags))))
+    .action(async (flags: ServeFlags) => {
+      const settings = serveSettings(flags)
+      const { serve } = await import('../service/serve.ts')
+      exit(await serve(settings))
+    })
 }
 
 interface ServeFlags {

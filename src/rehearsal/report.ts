@@ -4,11 +4,8 @@ import { reportGithub } from './report-github.ts'
 import { reportJson } from './report-json.ts'
 import { reportJunit } from './report-junit.ts'
 import { type Paint, reportText } from './report-text.ts'
+import type { ReporterName } from './reporters.ts'
 import type { Results } from './result.ts'
-
-export const reporterNames = ['text', 'json', 'junit', 'github'] as const
-
-export type ReporterName = (typeof reporterNames)[number]
 
 /** @param paint Colours the text for people; the others are for programs. */
 export function writeReport(name: ReporterName, results: Results, paint: Paint): string {
