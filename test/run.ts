@@ -11,8 +11,12 @@ const terminal = process.stderr.isTTY
 /** Fetched before the tests start, so that no test waits for it. Its absence is the tests' own affair. */
 await findEnvoy((message) => process.stderr.write(`… ${message}\n`)).catch(() => {})
 
+/** Every test file and every meshbind that it starts loads the same modules: they are compiled once. */
+const compileCache = fileURLToPath(new URL('../.cache/compile', import.meta.url))
+
 const child = spawn(process.execPath, [ava, '--tap', ...process.argv.slice(2)], {
   stdio: ['ignore', 'pipe', 'inherit'],
+  env: { NODE_COMPILE_CACHE: compileCache, ...process.env },
 })
 const exited = new Promise<number>((resolve) =>
   child.once('exit', (code, signal) => {
