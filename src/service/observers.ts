@@ -1,4 +1,4 @@
-/** Who is told of every decision: the decision log, the metrics, the rollout tally, what evidence was seen, the traces. */
+/** Who is told of every decision: decision log, metrics, rollout tally, what evidence was seen, traces. */
 
 import { type DecisionLogMode, decisionLine, isLogged } from '../observe/decision-log.ts'
 import { createEvidenceSeen, type EvidenceSeen } from '../observe/evidence-seen.ts'
@@ -49,12 +49,13 @@ export function createObservers(options: ObserverOptions): Observers {
     rollout,
     evidence,
     decided(record) {
-      metrics.decided(record)
-      rollout.observe(observationOf(record))
-      evidence.observe(record)
+      // The log first: an auditor's line must not be lost to a mistake in a chart.
       const logged = isLogged(options.decisionLog, record.decision, allows)
       if (record.decision.verdict === 'allow') allows++
       if (logged) log.writeLine(decisionLine(record))
+      metrics.decided(record)
+      rollout.observe(observationOf(record))
+      evidence.observe(record)
       traces?.decided(record)
     },
   }
