@@ -6,40 +6,14 @@
 import { randomBytes } from 'node:crypto'
 import test from 'ava'
 import { createRevocationIndex } from '../../src/state/revocations.ts'
-import { encodeCheckRequest } from '../support/check-request.ts'
-import type { Leaf } from '../support/pki.ts'
 import { edit } from '../support/policy-text.ts'
-import { basePolicy, createWorld, type Question } from '../support/world.ts'
+import { rememberIn } from '../support/remembered.ts'
+import { basePolicy, createWorld } from '../support/world.ts'
 
 let revoked = createRevocationIndex([])
 const world = await createWorld({ denylist: () => revoked })
-const now = world.now()
+const { ask, warm } = rememberIn(world)
 const path = '/v1/payments'
-
-interface Answer {
-  readonly reason: string
-  /** Not told where the token itself is refused. */
-  readonly cache: string | null
-}
-
-async function at(seconds: number, as: Leaf, token: string, parts: Question = {}): Promise<Answer> {
-  const question = { path, certificate: as.envoyText, principal: as.spiffeId, token, ...parts }
-  const { reason, line } = await world.askBytes(encodeCheckRequest(question), seconds)
-  return { reason, cache: JSON.parse(line).cache }
-}
-const ask = (as: Leaf, token: string, parts?: Question) => at(now, as, token, parts)
-
-/** A token of the owner that has been verified and allowed before. */
-async function warm(claims: object = {}) {
-  const token = await world.token({
-    iat: now,
-    exp: now + 300,
-    jti: randomBytes(8).toString('hex'),
-    ...claims,
-  })
-  await ask(world.orders, token)
-  return token
-}
 
 const delimiters = ['|', ':', '\0', '\\u0000', ',', '"', '","', '\n', '/', '']
 

@@ -5,15 +5,14 @@
  * Held elsewhere as well: 193 by L213 in l-keys.test.ts, 200 by G138 in g-dpop-replay.test.ts.
  */
 
-import { randomBytes } from 'node:crypto'
 import test from 'ava'
 import { createRevocationIndex } from '../../src/state/revocations.ts'
 import { encodeCheckRequest } from '../support/check-request.ts'
 import { createDpopClient } from '../support/dpop.ts'
 import { audience } from '../support/issuer.ts'
-import type { Leaf } from '../support/pki.ts'
 import { edit } from '../support/policy-text.ts'
 import { questionWith } from '../support/proofs.ts'
+import { rememberIn } from '../support/remembered.ts'
 import { basePolicy, createWorld, ordersId, type Question, thiefId } from '../support/world.ts'
 
 const skew = 30
@@ -24,33 +23,8 @@ const policy = `${edit(basePolicy, '  routes:', '  dpop: { origins: [https://pay
 `
 let revoked = createRevocationIndex([])
 const world = await createWorld({ policy, denylist: () => revoked })
-const now = world.now()
+const { now, at, ask, warm } = rememberIn(world)
 const path = '/v1/payments'
-
-interface Answer {
-  readonly reason: string
-  /** Not told where the token itself is refused. */
-  readonly cache: string | null
-}
-
-async function at(seconds: number, as: Leaf, token: string, parts: Question = {}): Promise<Answer> {
-  const question = { path, certificate: as.envoyText, principal: as.spiffeId, token, ...parts }
-  const { reason, line } = await world.askBytes(encodeCheckRequest(question), seconds)
-  return { reason, cache: JSON.parse(line).cache }
-}
-const ask = (as: Leaf, token: string, parts?: Question) => at(now, as, token, parts)
-
-/** A token of the owner that has been verified and allowed before. */
-async function warm(claims: object = {}) {
-  const token = await world.token({
-    iat: now,
-    exp: now + 300,
-    jti: randomBytes(8).toString('hex'),
-    ...claims,
-  })
-  await ask(world.orders, token)
-  return token
-}
 
 test('K187: a token that passed for its owner is refused for another certificate, in any order and at once', async (t) => {
   const token = await warm()
