@@ -68,7 +68,7 @@ function cliPage(): string {
 }
 
 const exitCodes =
-  'Exit codes: 0 good · 1 the answer is no · 2 bad usage, policy or input · 3 could not run. Data goes to standard output, messages to standard error.'
+  'Exit codes: 0 good · 1 the answer is no · 2 bad usage, policy or input · 3 could not run. Data goes to standard output, messages to standard error; but `serve` writes its whole log, application messages included, to standard output, one JSON object a line.\n\nAfter `make build`, the bare `meshbind` of these pages is on the path with `export PATH="$PWD/node_modules/.bin:$PATH"`, run in the checkout.'
 
 function commandsOf(command: Command, name: string): [string, Command][] {
   return [

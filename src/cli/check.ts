@@ -10,6 +10,9 @@ import { type Exit, examples, outputOption } from './options.ts'
 import { listenAddress, milliseconds } from './settings.ts'
 import { makePrintable, paint } from './terminal.ts'
 
+const placeholders =
+  'the question still holds placeholders of --example: put in the leaf certificate (jq -Rrs @uri < leaf.pem) and the token'
+
 interface CheckFlags {
   readonly target?: string
   readonly tlsCa?: string
@@ -92,6 +95,7 @@ async function ask(file: string | undefined, flags: CheckFlags): Promise<CheckAn
     timeoutMs: milliseconds('--timeout', flags.timeout),
   }
   const input = await readJsonInput(file)
+  if (JSON.stringify(input).includes('THE-')) throw new CommandError(placeholders)
   const { encodeCheckJson } = await import('../wire/check-json.ts')
   const { callCheck } = await import('../wire/client.ts')
   const question = readOrRefuse(() => encodeCheckJson(input))

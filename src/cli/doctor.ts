@@ -47,7 +47,10 @@ async function consult(target: string, output: string): Promise<number> {
     throw new CommandError('--target: not an address; write host:port (127.0.0.1:9464)')
   }
   const bytes = await fetchEvidence(target).catch((error: Error) => {
-    throw new CommandError(`${target}: ${error.message}\n${howToReach}`, exitCode.couldNotRun)
+    const why = error.message.startsWith('Parse Error')
+      ? 'what answers speaks no HTTP: is it the port of --listen?'
+      : error.message
+    throw new CommandError(`${target}: ${why}\n${howToReach}`, exitCode.couldNotRun)
   })
   const report = readReport(bytes)
   const findings = diagnose(report)

@@ -70,7 +70,8 @@ function describe(policy: PolicyDocument, text: string): string {
   const lines = policy.spec.routes.map((route) => {
     const needs =
       route.require === 'none' ? 'unprotected' : `one of ${route.require.bindings.join(', ')}`
-    return `  ${route.name.padEnd(width)}  ${route.mode ?? policy.spec.mode ?? 'enforce'}  ${needs}`
+    const mode = route.mode ?? policy.spec.mode ?? 'enforce'
+    return `  ${route.name.padEnd(width)}  ${mode.padEnd(8)}  ${needs}`
   })
   return [`policy ${name}, revision ${revision}`, ...lines].join('\n')
 }

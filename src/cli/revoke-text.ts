@@ -31,3 +31,7 @@ export function timeText(seconds: number): string {
     ? 'for ever'
     : new Date(seconds * 1000).toISOString().replace('.000Z', 'Z')
 }
+
+export function describeEnd(until: number): string {
+  return until > latestDateSeconds ? 'for ever' : `forgotten at ${timeText(until)}`
+}

@@ -6,7 +6,7 @@ import type { SharedState } from '../state/redis.ts'
 import { endOf } from '../state/revocation-feed.ts'
 import { type Exit, examples, outputOption } from './options.ts'
 import { readBefore, readDuration, readSelectors, type Selectors } from './revoke-selectors.ts'
-import { describeRevocation, type Listed, listed, timeText } from './revoke-text.ts'
+import { describeEnd, describeRevocation, type Listed, listed } from './revoke-text.ts'
 import { stateAddress } from './settings.ts'
 
 interface Flags extends Selectors {
@@ -101,14 +101,10 @@ async function add(flags: Flags): Promise<number> {
   return withState(flags, async ({ revocations }) => {
     if ((await revocations.add([{ revocation, until }])) === 'unavailable')
       throw new CommandError(
-        'the shared state did not take it: nothing is revoked',
+        'the shared state did not take it, or did not say so: try again',
         exitCode.couldNotRun,
       )
-    const text = `revoked: ${describeRevocation(revocation)}\nIn force on every replica within 2 s; ${
-      until === Number.POSITIVE_INFINITY
-        ? 'for ever, until `revoke undo`'
-        : `forgotten at ${timeText(until)}`
-    }.`
+    const text = `revoked: ${describeRevocation(revocation)}\nIn force on every replica within 2 s; ${describeEnd(until)}.`
     return { data: listed({ revocation, until }), text }
   })
 }
@@ -118,7 +114,7 @@ function list(flags: Flags): Promise<number> {
     const entries = revocations.list().map(listed)
     const rows = revocations
       .list()
-      .map(({ revocation, until }) => `${describeRevocation(revocation)}  (${timeText(until)})`)
+      .map(({ revocation, until }) => `${describeRevocation(revocation)}  (${describeEnd(until)})`)
     return { data: entries, text: rows.length === 0 ? 'nothing is revoked' : rows.join('\n') }
   })
 }
@@ -128,7 +124,7 @@ function undo(flags: Flags): Promise<number> {
   return withState(flags, async ({ revocations }) => {
     const removed = await revocations.remove(revocation).catch(() => {
       throw new CommandError(
-        'the shared state did not take it: nothing is undone',
+        'the shared state did not take it, or did not say so: try again',
         exitCode.couldNotRun,
       )
     })

@@ -61,10 +61,10 @@ async function reportLogs(files: readonly string[], { html, output }: Options): 
   endProgress(counts)
   if (counts.decisions === 0) throw new CommandError(emptyMessage(files, counts))
   const report = rollout.report()
-  if (html !== undefined) await writePage(html, report)
   process.stdout.write(
     output === 'json' ? `${asJson(report, counts)}\n` : renderRolloutText(report),
   )
+  if (html !== undefined) await writePage(html, report)
   if (counts.damaged + counts.tooLong > 0)
     process.stderr.write(`${skippedMessage(counts)} They are not counted.\n`)
   return exitCode.good
@@ -101,7 +101,9 @@ async function writePage(file: string, report: RolloutReport): Promise<void> {
   try {
     await writeFile(file, renderRolloutPage(report, Date.now()))
   } catch (error) {
-    throw new CommandError(`${file}: ${describe(error as NodeJS.ErrnoException)}`)
+    const cause = error as NodeJS.ErrnoException
+    const why = cause.code === 'ENOENT' ? 'there is no such directory' : describe(cause)
+    throw new CommandError(`--html ${file}: ${why}`)
   }
 }
 

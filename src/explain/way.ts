@@ -144,11 +144,13 @@ function tellToken({ token, time }: DecisionLine): readonly string[] {
   ]
 }
 
-function tellRevocation(_line: DecisionLine, { policy }: Besides): readonly string[] {
-  return policy !== undefined && policy.spec.revocation === undefined
-    ? [
-        'the policy names no source of revocations; `meshbind revoke list` shows those of the shared state',
-      ]
+function tellRevocation(_line: DecisionLine, { policy, judgedHere }: Besides): readonly string[] {
+  const shared =
+    'what `meshbind revoke` and security events wrote is not known here: see `meshbind revoke list`'
+  if (policy !== undefined && policy.spec.revocation === undefined)
+    return [`the policy names no source of revocations; ${shared}`]
+  return judgedHere === true
+    ? [`no list of the policy revokes it; ${shared}`]
     : ['nothing revokes the token or the workload']
 }
 

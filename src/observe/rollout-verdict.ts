@@ -106,7 +106,7 @@ function notesOn(route: RouteFacts): string[] {
   const mismatched = of('binding_mismatch')
   if (mismatched > 0)
     notes.push(
-      `binding_mismatch, ${formatChecks(mismatched)}: another workload presents the token, or the token names none to tell by. Treat it as theft until shown otherwise; enforcing stops it.`,
+      `binding_mismatch, ${formatChecks(mismatched)}: another workload presents the token, or the token does not name its workload. Treat it as theft until shown otherwise; enforcing stops it.`,
     )
   const rotated = of('binding_rotated')
   if (rotated > 0)

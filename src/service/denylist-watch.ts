@@ -27,11 +27,15 @@ export function watchDenylist(
     path,
     maxBytes: 4 * maxDenylistLength,
     async onContent(text) {
-      const result = await parseDenylistAside(text)
-      if (result.ok) index = createRevocationIndex(result.entries)
-      flaw = result.ok
-        ? undefined
-        : result.problems.map((problem) => renderProblem(problem, path, text)).join('\n')
+      try {
+        const result = await parseDenylistAside(text)
+        if (result.ok) index = createRevocationIndex(result.entries)
+        flaw = result.ok
+          ? undefined
+          : result.problems.map((problem) => renderProblem(problem, path, text)).join('\n')
+      } catch (error) {
+        flaw = `${path}: ${error instanceof Error ? error.message : 'cannot be parsed'}`
+      }
       told()
       return undefined
     },

@@ -15,7 +15,7 @@ export interface FileWatchOptions {
   readonly path: string
   readonly maxBytes: number
   /**
-   * A content that differs from the one before; with `again` it is told once more at the next look. The next is not
+   * A content that differs from the one before; with `again` it is told once more two seconds later. The next is not
    * read until this has ended; must not reject.
    */
   readonly onContent: (text: string) => Promise<'again' | undefined> | undefined
@@ -26,6 +26,8 @@ export interface FileWatchOptions {
 /** Backs the events up: they differ by platform, and a network mount may have none. */
 const pollMs = 1000
 const settleMs = 50
+/** Before the same content is told again. */
+const retryMs = 2000
 /** A file that is never the same twice is taken as it is: links that swap all the time show whole files nevertheless. */
 const maxReadings = 20
 
@@ -37,6 +39,7 @@ const maxReadings = 20
 export function watchFile(options: FileWatchOptions): FileWatch {
   const { path, maxBytes } = options
   let taken: string | undefined
+  let retryAt = Number.POSITIVE_INFINITY
   let trouble: string | undefined
   let closed = false
   let watcher: FSWatcher | undefined
@@ -67,9 +70,10 @@ export function watchFile(options: FileWatchOptions): FileWatch {
       if (closed) return
       if (trouble !== undefined) options.onTrouble(undefined)
       trouble = undefined
-      if (text === taken) return
+      if (text === taken && performance.now() < retryAt) return
       taken = text
-      if ((await options.onContent(text)) === 'again') taken = undefined
+      const answer = await options.onContent(text)
+      retryAt = answer === 'again' ? performance.now() + retryMs : Number.POSITIVE_INFINITY
     } catch (error) {
       const problem = error instanceof Error ? error.message : 'cannot be read'
       if (!closed && problem !== trouble) options.onTrouble(problem)

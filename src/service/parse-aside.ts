@@ -12,7 +12,7 @@ export type ParseKind = keyof typeof parsers
 const asideFrom = 8192
 /** A text that takes longer, or more memory, is none that an operator wrote. */
 const limitMs = 20_000
-const maxHeapMegabytes = 512
+const maxHeapMegabytes = 256
 
 export function parsePoliciesAside(text: string): Promise<readonly PolicyFile[]> {
   return parseAside('policies', text)
@@ -38,10 +38,12 @@ async function parseAside<Kind extends ParseKind>(
     stdout: true,
     stderr: true,
   })
+  // The end of the process does not wait for it.
+  worker.unref()
   try {
     return await new Promise((resolve, reject) => {
       const fail = (why: string) => reject(new Error(`cannot be parsed: ${why}`))
-      const timer = setTimeout(fail, limitMs, `it took over ${limitMs / 1000} s`)
+      const timer = setTimeout(fail, limitMs, `it took over ${limitMs / 1000} s`).unref()
       worker.once('message', resolve)
       worker.once('error', () => fail('it needs too much memory'))
       worker.once('exit', () => {

@@ -73,7 +73,7 @@ export async function keepPolicy(options: PolicyKeeperOptions): Promise<PolicyKe
       flaw = undefined
       return undefined
     }
-    const found = readOne(await parsePoliciesAside(changed))
+    const found = await parsePoliciesAside(changed).then(readOne, unparsed)
     if (!found.ok) {
       refuse(found.problems)
       return undefined
@@ -149,6 +149,10 @@ type Reading =
       readonly problems: readonly ReloadProblem[]
       readonly rendered: (file: string, source: string) => string
     }
+
+function unparsed({ message }: Error): Reading {
+  return { ok: false, problems: [{ message }], rendered: (file) => `${file}: ${message}` }
+}
 
 /** The one policy of a file. */
 function readOne([found, ...others]: readonly PolicyFile[]): Reading {

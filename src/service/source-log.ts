@@ -45,14 +45,16 @@ function reloadLogger(log: Log, file: string): PolicyKeeperOptions['onReload'] {
   }
 }
 
+const denylistUnread =
+  'denylist could not be read: the last good one stays in force, and without any no policy that names it is taken'
+
 function denylistLogger(log: Log): PolicyKeeperOptions['onDenylist'] {
+  let last: string | undefined
   return (problem, entries) => {
+    const repeated = problem !== undefined && problem === last
+    last = problem
     if (problem === undefined) log.app.info({ entries }, 'denylist read')
-    else
-      log.app.error(
-        { problem, entries },
-        'denylist could not be read: the last good one stays in force',
-      )
+    else if (!repeated) log.app.error({ problem, entries }, denylistUnread)
   }
 }
 
@@ -67,7 +69,7 @@ function fetchLogger(log: Log): PolicyKeeperOptions['onFetch'] {
     else
       log.app.warn(
         { issuer, result, error },
-        'keys could not be read: the last good ones serve for an hour; without any, tokens are refused as keys_unavailable',
+        'keys could not be read: look at `keys` of the issuer in the policy; the last good ones serve for an hour, without any its tokens are refused as keys_unavailable',
       )
   }
 }

@@ -18,6 +18,15 @@ const epochName = 'meshbind:revocations:epoch'
 /** What may be written. Twice as much is read: writers that race, and replicas that restore, must not end the reading. */
 const maxEntries = 100_000
 const sliceEntries = 5000
+/** A set that changes all the time is read as it is in the end; the next reading follows in half a second. */
+const maxReadings = 5
+
+/** Epoch and version: the same while nothing has changed. */
+type Mark = readonly [epoch: unknown, version: unknown]
+
+function isSameMark(a: Mark, b: Mark): boolean {
+  return a[0] === b[0] && a[1] === b[1]
+}
 /** Two texts of 2048 characters, each of which JSON may spell with six. */
 const maxMemberLength = 32 * 1024
 
@@ -29,6 +38,8 @@ export interface SharedRevocations extends RevocationStore {
   readonly tried: Promise<void>
   /** Reads what has changed since the last reading; rejects if it cannot. To be called again and again. */
   refresh(): Promise<void>
+  /** The connection is new: it may lead to a server that has less than the one before. */
+  suspectLoss(): void
   list(): readonly RevocationEntry[]
   /** Takes every entry for the same out, whatever its `before`. */
   remove(revocation: Revocation): Promise<number>
@@ -40,42 +51,76 @@ export interface SharedRevocations extends RevocationStore {
 export function createSharedRevocations(send: Send, clock: () => number): SharedRevocations {
   let known: readonly RevocationEntry[] = []
   let index: RevocationIndex | undefined
-  let version = 0
-  let epoch: unknown
+  let seen: Mark = [undefined, undefined]
+  let suspect = false
   let readAt = Number.NEGATIVE_INFINITY
+  let last: Promise<unknown> = Promise.resolve()
   let firstRead: () => void = () => {}
   const tried = new Promise<void>((resolve) => {
     firstRead = resolve
   })
 
-  async function refresh(): Promise<void> {
-    const reply = await send(['MGET', epochName, versionName])
-    const [currentEpoch, current] = Array.isArray(reply) ? reply : []
-    const found = Number(current ?? 0)
-    // A server that has lost data (a restart, a failover to a replica behind) is told again what is still known here.
-    const lost = currentEpoch !== epoch || found < version
-    if (lost && known.length > 0) await write(known)
-    if (lost || index === undefined || found !== version) await readAll()
-    ;[epoch, version] = [currentEpoch, found]
+  /** One after the other: an older reading that ended last would bring back what it began with. */
+  function refresh(): Promise<void> {
+    const reading = last.then(readIfChanged)
+    last = reading.catch(() => {})
+    return reading
+  }
+
+  async function readIfChanged(): Promise<void> {
+    const mark = await readMark()
+    const isSame = isSameMark(mark, seen)
+    const isEmpty = Number(await send(['ZCARD', revocationsName])) === 0
+    // A restart, a failover to a server that was behind, an eviction: what is still known here is told again.
+    const lost = suspect || mark[0] !== seen[0] || (isSame && isEmpty && liveOf(known).length > 0)
+    if (index === undefined || lost || !isSame) await readAll(lost ? liveOf(known) : [])
+    suspect = false
     readAt = clock()
     firstRead()
   }
 
+  /** @param kept What has to be there as well. */
+  async function readAll(kept: readonly RevocationEntry[]): Promise<void> {
+    let before: Mark
+    let after = await readMark()
+    let entries: RevocationEntry[]
+    let tries = 0
+    do {
+      before = after
+      entries = await readSlices()
+      after = await readMark()
+    } while (!isSameMark(before, after) && ++tries < maxReadings)
+    const there = new Set(entries.map(({ revocation }) => memberOf(revocation)))
+    const missing = kept.filter(({ revocation }) => !there.has(memberOf(revocation)))
+    if (missing.length > 0) await write(missing)
+    known = [...entries, ...missing]
+    index = createRevocationIndex(known)
+    seen = missing.length > 0 ? await readMark() : after
+  }
+
+  async function readMark(): Promise<Mark> {
+    const reply = await send(['MGET', epochName, versionName])
+    const [epoch, version] = Array.isArray(reply) ? reply : []
+    return [epoch ?? undefined, version ?? undefined]
+  }
+
   /** In slices, between which checks go on. */
-  async function readAll(): Promise<void> {
-    const now = clock()
+  async function readSlices(): Promise<RevocationEntry[]> {
+    const range = [revocationsName, `(${clock()}`, '+inf', 'WITHSCORES']
     const entries: RevocationEntry[] = []
     for (let from = 0; ; from += sliceEntries) {
       if (from > 2 * maxEntries) throw new Error(`more than ${2 * maxEntries} revocations`)
-      const range = [revocationsName, `(${now}`, '+inf', 'WITHSCORES']
       const slice = ['LIMIT', String(from), String(sliceEntries)]
       const reply = await send(['ZRANGEBYSCORE', ...range, ...slice])
       if (!Array.isArray(reply)) throw new Error('not a list of entries')
       entries.push(...readSlice(reply))
-      if (reply.length < 2 * sliceEntries) break
+      if (reply.length < 2 * sliceEntries) return entries
     }
-    known = entries
-    index = createRevocationIndex(entries)
+  }
+
+  function liveOf(entries: readonly RevocationEntry[]): readonly RevocationEntry[] {
+    const now = clock()
+    return entries.filter(({ until }) => until > now)
   }
 
   async function write(entries: readonly RevocationEntry[]): Promise<void> {
@@ -87,7 +132,12 @@ export function createSharedRevocations(send: Send, clock: () => number): Shared
     // GT: an entry that is there stays for the longer of the two times.
     for (let from = 0; from < members.length; from += 2 * sliceEntries)
       await send(['ZADD', revocationsName, 'GT', ...members.slice(from, from + 2 * sliceEntries)])
-    await send(['INCR', versionName])
+    await raise()
+  }
+
+  /** No number: a server that is behind and is written to would come level with what replicas have seen. */
+  async function raise(): Promise<void> {
+    await send(['SET', versionName, randomUUID()])
   }
 
   /** By the server's clock: one writer's that is ahead would delete what is in force. A login may lack the right. */
@@ -109,18 +159,24 @@ export function createSharedRevocations(send: Send, clock: () => number): Shared
     },
     tried,
     refresh,
+    suspectLoss() {
+      suspect = true
+    },
     list: () => known,
     async add(entries) {
       try {
         await forgetExpired()
+        const there = new Set(known.map(({ revocation }) => memberOf(revocation)))
+        const added = entries.filter(({ revocation }) => !there.has(memberOf(revocation)))
         const size = Number(await send(['ZCARD', revocationsName]))
-        if (size + entries.length > maxEntries) return 'unavailable'
+        if (added.length > 0 && size + added.length > maxEntries) return 'unavailable'
         await write(entries)
-        await refresh()
-        return 'stored'
       } catch {
         return 'unavailable'
       }
+      // It is stored; a reading that fails is the next one's affair.
+      await refresh().catch(() => {})
+      return 'stored'
     },
     async remove(revocation) {
       const { before: _, ...name } = revocation as Revocation & { before?: number }
@@ -128,12 +184,13 @@ export function createSharedRevocations(send: Send, clock: () => number): Shared
         if ('before' in each) delete each.before
         return memberOf(each) === memberOf(name as Revocation)
       })
-      if (same.length === 0) return 0
       const members = same.map((entry) => memberOf(entry.revocation))
-      const removed = await send(['ZREM', revocationsName, ...members])
-      await send(['INCR', versionName])
+      const removed =
+        members.length === 0 ? 0 : Number(await send(['ZREM', revocationsName, ...members]))
+      // Whatever was found: an undo that was cut off before this line is made good.
+      await raise()
       await refresh()
-      return Number(removed)
+      return removed
     },
   }
 }

@@ -136,6 +136,7 @@ export function createSharedState(options: SharedStateOptions): SharedState {
 
   /** No request waits for it: checks look at what was read last. */
   async function followRevocations(connection: Connection): Promise<void> {
+    revocations.suspectLoss()
     while (ready === connection) {
       await revocations.refresh().then(
         () => tellOfRevocations(undefined),

@@ -135,6 +135,7 @@ class CheckUnderWay implements InFlightEntry {
 
   /** Answers in the judge's stead; where it fails at that too, nothing softens the refusal. */
   giveUp(refusal: Refusal): void {
+    if (this.decision !== undefined) return
     let decision: Decision
     try {
       decision = this.judge.refuse(refusal, this.request)

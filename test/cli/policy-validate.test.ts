@@ -77,8 +77,8 @@ test('contract §1: a valid policy: exit 0, name, revision and what each route a
   t.is(stderr, '')
   t.deepEqual(stdout.trimEnd().split('\n'), [
     `valid  good.yaml: policy shop, revision ${revisionOf(good)}`,
-    '  health  enforce  unprotected',
-    '  rest    enforce  one of x5t#S256, jwk',
+    '  health  enforce   unprotected',
+    '  rest    enforce   one of x5t#S256, jwk',
   ])
 })
 

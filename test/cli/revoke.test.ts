@@ -85,7 +85,7 @@ redisTest('contract §1: what is revoked is listed, undone, and then listed no m
   )
   t.is(
     (await revoke(['list'], env)).stdout,
-    'subject jane of https://idp.example, tokens issued before 2026-11-22T10:00:00Z  (2026-12-22T10:05:00Z)\n',
+    'subject jane of https://idp.example, tokens issued before 2026-11-22T10:00:00Z  (forgotten at 2026-12-22T10:05:00Z)\n',
   )
   const undone = await revoke(['undo', ...subject('jane')], env)
   t.deepEqual(
