@@ -472,3 +472,51 @@ redisTest('a set that is of another type is an error, never an empty list', asyn
   t.is(store.index, undefined)
   t.is(await store.add([entry(jti('a'))]), 'unavailable')
 })
+
+redisTest(
+  'issue (d): a failover to a server that is behind forgets nothing that a replica knows, whatever is written to it first',
+  async (t) => {
+    const redis = await server(t)
+    const store = await connect(t, redis)
+    await store.add([entry(jti('old'))])
+    const epoch = await redis.cli('GET', 'meshbind:revocations:epoch')
+    const version = await redis.cli('GET', 'meshbind:revocations:version')
+    await store.add([entry(jti('x'))])
+    // The follower has everything but the last write.
+    await redis.cli('FLUSHALL')
+    await redis.cli('SET', 'meshbind:revocations:epoch', epoch)
+    await redis.cli('SET', 'meshbind:revocations:version', version)
+    await redis.cli('ZADD', revocationsName, String(later), JSON.stringify(jti('old')))
+    const writer = await connect(t, redis)
+    t.is(await writer.add([entry(jti('y'))]), 'stored')
+    store.suspectLoss() // as on every new connection
+    await store.refresh()
+    for (const id of ['old', 'x', 'y']) t.true(isRevoked(store, id), id)
+    await writer.refresh()
+    t.true(isRevoked(writer, 'x'), 'told again to everybody')
+  },
+)
+
+redisTest('a set that is evicted under the same mark is told again', async (t) => {
+  const redis = await server(t)
+  const store = await connect(t, redis)
+  await store.add([entry(jti('old'))])
+  await redis.cli('DEL', revocationsName)
+  await store.refresh()
+  t.true(isRevoked(store, 'old'))
+  t.is(await redis.cli('ZCARD', revocationsName), '1')
+})
+
+redisTest('an undo is taken over by every replica, and is no loss', async (t) => {
+  const redis = await server(t)
+  const [one, two] = [await connect(t, redis), await connect(t, redis)]
+  await one.add([entry(jti('a')), entry(jti('b'))])
+  await two.refresh()
+  t.is(await one.remove(jti('a')), 1)
+  await two.refresh()
+  t.false(isRevoked(two, 'a'))
+  t.true(isRevoked(two, 'b'))
+  t.is(await one.remove(jti('b')), 1)
+  await two.refresh()
+  t.false(isRevoked(two, 'b'), 'also the last one: an empty set under another mark')
+})

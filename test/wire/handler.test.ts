@@ -152,3 +152,18 @@ test('a check keeps the judge that it began with: a policy that is swapped meanw
   release(denyOutright('route_unmatched'))
   t.is(await first, '7 route_unmatched')
 })
+
+test('a check that goes on after its deadline is refused once, not at every look', async (t) => {
+  let refusals = 0
+  const judge = {
+    decide: never,
+    refuse: () => {
+      refusals++
+      return denyOutright('deadline_exceeded')
+    },
+  }
+  const { ask } = setUp({ judge: () => judge })
+  t.is(await ask(), '14 deadline_exceeded')
+  await sleep(100)
+  t.is(refusals, 1)
+})
