@@ -18,3 +18,8 @@ export class CommandError extends Error {
     this.code = code
   }
 }
+
+/** For what readers reject with: their messages name what is wrong, and with what. */
+export function badInput(error: Error): never {
+  throw new CommandError(error.message)
+}

@@ -49,6 +49,7 @@ const law: { readonly [room: string]: readonly string[] } = {
   request: [],
   state: [],
   exit: [],
+  'time-limit': [],
   'tls-files': [],
   'strict-json': [],
   'text-cache': [],
@@ -72,8 +73,8 @@ const law: { readonly [room: string]: readonly string[] } = {
     'token',
   ],
   explain: ['decision', 'policy'],
-  observe: ['decision'],
-  wire: ['decision', 'request', 'check', 'policy', 'observe', 'tls-files'],
+  observe: ['decision', 'time-limit'],
+  wire: ['decision', 'request', 'check', 'policy', 'observe', 'time-limit', 'tls-files'],
   admin: ['decision', 'request', 'check', 'policy', 'observe', 'tls-files'],
   index: ['check', 'decision', 'policy', 'request'],
 }
@@ -126,7 +127,7 @@ const packageRooms: { readonly [name: string]: (file: SourceFile) => boolean } =
   yaml: ({ path, room }) =>
     ['policy/document.ts', 'policy/manifest.ts'].includes(path) || room === 'rehearsal',
   zod: ({ room }) => room === 'policy' || room === 'rehearsal',
-  leven: ({ room }) => room === 'policy' || room === 'rehearsal',
+  leven: ({ room }) => room === 'policy',
   pino: ({ room }) => room === 'observe',
   commander: ({ room, path }) => room === 'cli' || path === 'main.ts',
 }

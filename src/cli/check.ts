@@ -1,7 +1,7 @@
 /** `meshbind check`: one real Check against a running server, and its answer. */
 
 import { Command } from 'commander'
-import { CommandError, exitCode } from '../exit.ts'
+import { badInput, CommandError, exitCode } from '../exit.ts'
 import { readBoundedFile } from '../service/read-file.ts'
 import type { CheckAnswer, ClientTls } from '../wire/client.ts'
 import { readOrRefuse } from './explain.ts'
@@ -115,10 +115,7 @@ async function readTls(flags: CheckFlags): Promise<ClientTls | undefined> {
     if (tlsCert === undefined && tlsName === undefined) return undefined
     throw new CommandError('--tls-cert, --tls-key and --tls-name need --tls-ca')
   }
-  const read = (path: string) =>
-    readBoundedFile(path, maxPemBytes).catch((error: Error) => {
-      throw new CommandError(error.message)
-    })
+  const read = (path: string) => readBoundedFile(path, maxPemBytes).catch(badInput)
   return {
     ca: await read(tlsCa),
     pair:

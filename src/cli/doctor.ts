@@ -1,7 +1,6 @@
 /** `meshbind doctor`: what evidence a live server has been given by its Envoys so far, and the setting that is missing. */
 
 import http from 'node:http'
-import { styleText } from 'node:util'
 import { Command, Option } from 'commander'
 import { CommandError, exitCode } from '../exit.ts'
 import { diagnose, type Finding, type Setting } from '../observe/diagnosis.ts'
@@ -15,6 +14,7 @@ import {
 import { isJsonObject, type JsonObject, member, parseStrictJson } from '../strict-json.ts'
 import { isListenAddress } from '../wire/listen.ts'
 import { type Exit, examples, outputOption } from './options.ts'
+import { paint } from './terminal.ts'
 
 const timeoutMs = 5000
 const maxBytes = 64 * 1024
@@ -179,7 +179,7 @@ function renderReport({ policy, evidence }: EvidenceReport, findings: readonly F
   const topicWidth = Math.max(...findings.map(({ topic }) => topic.length))
   const lines = findings.flatMap(({ severity, topic, seen, advice, settings }) => {
     const word = severity === 'problem' ? 'PROBLEM' : severity
-    const painted = styleText(colours[severity], word.padEnd(7), { stream: process.stdout })
+    const painted = paint(colours[severity], word.padEnd(7))
     const margin = ' '.repeat(indent.length + 7 + 2 + topicWidth + 2)
     return [
       `${indent}${painted}  ${topic.padEnd(topicWidth)}  ${seen}`,

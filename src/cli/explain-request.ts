@@ -3,23 +3,23 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { check } from '../check.ts'
 import { type Decision, denyOutright, isRefusal } from '../decision/decision.ts'
-import { CommandError } from '../exit.ts'
+import { badInput, CommandError } from '../exit.ts'
 import type { Material } from '../explain/explanation.ts'
 import { readDecisionLine } from '../explain/line.ts'
 import { tellSpan, tellTime } from '../explain/times.ts'
 import { decisionLine } from '../observe/decision-log.ts'
 import { createLog } from '../observe/log.ts'
-import { compilePolicy, type IssuerPlan } from '../policy/compile.ts'
-import { readPolicies } from '../policy/manifest.ts'
-import { maxPolicyLength } from '../policy/parse.ts'
-import { renderProblem } from '../policy/problem.ts'
+import { revisionOf } from '../policy/compile.ts'
+import { maxPolicyFileBytes, readPolicies } from '../policy/manifest.ts'
 import type { PolicyDocument } from '../policy/schema.ts'
 import type { Request } from '../request.ts'
 import { startPolicy } from '../service/live-policy.ts'
+import { readOnlyPolicy } from '../service/only-policy.ts'
 import { readTextFile } from '../service/read-file.ts'
 import { createTools } from '../service/tools.ts'
 import { createMemoryReplay } from '../state/memory.ts'
 import { member } from '../strict-json.ts'
+import { endsWithin } from '../time-limit.ts'
 import { readCredential } from '../token/credential.ts'
 import { readJws } from '../token/jws.ts'
 import { decodeCheckRequest } from '../wire/decode.ts'
@@ -34,29 +34,15 @@ export interface PolicyFile {
 
 const sourcesTriedWithinMs = 10_000
 const retryMs = 100
-const maxFileBytes = 4 * maxPolicyLength
 const maxClaimLength = 200
 const nowSeconds = () => Math.floor(Date.now() / 1000)
-const plansOnly = {
-  issuer: (plan: IssuerPlan) => plan,
-  trust: () => undefined,
-  revocation: () => undefined,
-}
 
 export async function readPolicyFile(file: string): Promise<PolicyFile> {
-  const source = await readTextFile(file, maxFileBytes).catch((error: Error) => {
-    throw new CommandError(error.message)
-  })
-  const [found, ...others] = readPolicies(source)
-  if (found === undefined || others.length > 0)
-    throw new CommandError(`${file}: holds more than one policy`)
-  const { result, text } = found
-  if (!result.ok) {
-    const problems = result.problems.map((problem) => renderProblem(problem, file, source))
-    throw new CommandError([...problems, 'The policy is not valid.'].join('\n'))
-  }
-  const { revision } = compilePolicy(result.policy, text, plansOnly)
-  return { file, text, document: result.policy, revision }
+  const source = await readTextFile(file, maxPolicyFileBytes).catch(badInput)
+  const found = readOnlyPolicy(readPolicies(source))
+  if (!found.ok) throw new CommandError(`${found.rendered(file, source)}\nThe policy is not valid.`)
+  const { policy: document, text } = found
+  return { file, text, document, revision: revisionOf(text) }
 }
 
 export interface Judging {
@@ -95,7 +81,7 @@ export async function judgeQuestion(
   const { tools, close } = await createTools(settings, createLog('error'), () => now)
   const limit = performance.now() + sourcesTriedWithinMs
   try {
-    await within(sourcesTriedWithinMs, live.parts.tried())
+    await endsWithin(sourcesTriedWithinMs, live.parts.tried())
     const missing = await live.parts.missing()
     if (missing.length > 0)
       throw new CommandError(`${missing.join('\n')}\nA server would not start with this policy.`)
@@ -131,12 +117,6 @@ export async function judgeQuestion(
 
 function isStale(decision: Decision): boolean {
   return decision.verdict === 'deny' && decision.reason === 'revocation_stale'
-}
-
-async function within(limitMs: number, work: Promise<void>): Promise<void> {
-  const timer = new AbortController()
-  await Promise.race([work, sleep(limitMs, undefined, { signal: timer.signal })])
-  timer.abort()
 }
 
 /** What the token says of itself: for the reader, and for nothing else. Whoever made it may have written anything. */

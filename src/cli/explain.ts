@@ -8,6 +8,7 @@ import type { JsonObject } from '../strict-json.ts'
 import { renderExplanation } from './explain-text.ts'
 import { readJsonInput } from './json-input.ts'
 import { type Exit, examples, outputOption } from './options.ts'
+import { instantSeconds } from './settings.ts'
 
 interface ExplainFlags {
   readonly policy?: string
@@ -92,14 +93,8 @@ export function readOrRefuse<Value>(read: () => Value): Value {
   }
 }
 
-const timeGrammar = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/
-
 function unixSeconds(text: string): number {
-  const seconds = /^\d{1,11}$/.test(text)
-    ? Number(text)
-    : timeGrammar.test(text)
-      ? Math.floor(Date.parse(text) / 1000)
-      : Number.NaN
+  const seconds = /^\d{1,11}$/.test(text) ? Number(text) : Math.floor(instantSeconds(text))
   if (Number.isNaN(seconds))
     throw new CommandError('--at: write a time like 2026-11-23T06:40:33Z, or Unix seconds')
   return seconds

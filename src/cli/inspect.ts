@@ -3,7 +3,7 @@
 import { Command, Option } from 'commander'
 import { isRefusal } from '../decision/decision.ts'
 import { type CertificateFacts, createCertificateReader } from '../evidence/certificate.ts'
-import { CommandError, exitCode } from '../exit.ts'
+import { badInput, CommandError, exitCode } from '../exit.ts'
 import { readBoundedFile, readBoundedInput } from '../service/read-file.ts'
 import { renderToken, showJson } from './inspect-text.ts'
 import { inspectToken, type TokenReport } from './inspect-token.ts'
@@ -50,9 +50,7 @@ const notAsArgument =
 async function readToken(): Promise<string> {
   if (process.stdin.isTTY)
     process.stderr.write('Paste the token, then press Enter and Ctrl-D. (Or: < token.jwt)\n')
-  const bytes = await readBoundedInput(maxInputBytes).catch((error: Error) => {
-    throw new CommandError(error.message)
-  })
+  const bytes = await readBoundedInput(maxInputBytes).catch(badInput)
   // As it may have been copied: with the header's name and the scheme.
   const token = bytes
     .toString('utf8')
@@ -66,9 +64,7 @@ const pemBlock = /-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFI
 
 /** The first certificate of a PEM file, put into the spelling in which Envoy sends one. */
 async function readCertificate(file: string): Promise<CertificateFacts> {
-  const bytes = await readBoundedFile(file, maxInputBytes).catch((error: Error) => {
-    throw new CommandError(error.message)
-  })
+  const bytes = await readBoundedFile(file, maxInputBytes).catch(badInput)
   const base64 = pemBlock.exec(bytes.toString('latin1'))?.[1]?.replace(/\s/g, '')
   if (base64 === undefined) throw new CommandError(`${file}: holds no certificate in PEM`)
   const lines = base64.match(/.{1,64}/g) ?? []

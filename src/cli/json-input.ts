@@ -1,6 +1,6 @@
 /** One JSON object from a file or standard input, read strictly; what was read is never part of a message. */
 
-import { CommandError } from '../exit.ts'
+import { badInput, CommandError } from '../exit.ts'
 import { readBoundedFile, readBoundedInput } from '../service/read-file.ts'
 import { isJsonObject, type JsonObject, parseStrictJsonValue } from '../strict-json.ts'
 
@@ -12,9 +12,7 @@ export async function readJsonInput(file: string): Promise<JsonObject> {
   const bytes = await (file === '-'
     ? readBoundedInput(maxInputBytes)
     : readBoundedFile(file, maxInputBytes)
-  ).catch((error: Error) => {
-    throw new CommandError(error.message)
-  })
+  ).catch(badInput)
   const name = file === '-' ? 'standard input' : file
   const text = bytes.toString('utf8')
   if (text.trim() === '') throw new CommandError(`${name}: is empty`)

@@ -1,13 +1,13 @@
 /** Runs the tests of `meshbind policy test` and writes their report. */
 
-import { styleText } from 'node:util'
-import { CommandError, exitCode } from '../exit.ts'
+import { badInput, CommandError, exitCode } from '../exit.ts'
 import { findGaps } from '../rehearsal/coverage.ts'
 import { loadTests } from '../rehearsal/load.ts'
 import { writeReport } from '../rehearsal/report.ts'
 import type { ReporterName } from '../rehearsal/reporters.ts'
 import { countTests, type FileResult, isFailure } from '../rehearsal/result.ts'
 import { runTestFile } from '../rehearsal/run.ts'
+import { paint } from './terminal.ts'
 
 export interface TestOptions {
   readonly reporter: ReporterName
@@ -19,9 +19,7 @@ export async function testPolicies(
   paths: readonly string[],
   options: TestOptions,
 ): Promise<number> {
-  const loaded = await loadTests(paths).catch((error: Error) => {
-    throw new CommandError(error.message)
-  })
+  const loaded = await loadTests(paths).catch(badInput)
   if (!loaded.ok) throw new CommandError(loaded.problems.join('\n'))
   const files: FileResult[] = []
   for (const file of loaded.files) files.push(await runTestFile(file))
@@ -30,9 +28,4 @@ export async function testPolicies(
   process.stdout.write(writeReport(options.reporter, results, paint))
   const failed = countTests(files).failed > 0 || gaps.some((gap) => isFailure(gap, results))
   return failed ? exitCode.no : exitCode.good
-}
-
-/** Colour only on a terminal, and never against NO_COLOR. */
-function paint(colour: 'green' | 'red' | 'yellow' | 'dim', text: string): string {
-  return styleText(colour, text, { stream: process.stdout })
 }

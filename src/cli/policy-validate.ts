@@ -1,15 +1,12 @@
 /** `meshbind policy validate`: every problem of every file at once, each with its place and what to do. */
 
-import { styleText } from 'node:util'
-import { CommandError, exitCode } from '../exit.ts'
-import { compilePolicy, type IssuerPlan } from '../policy/compile.ts'
-import { type PolicyFile, readPolicies } from '../policy/manifest.ts'
-import { maxPolicyLength } from '../policy/parse.ts'
+import { badInput, exitCode } from '../exit.ts'
+import { revisionOf } from '../policy/compile.ts'
+import { maxPolicyFileBytes, type PolicyFile, readPolicies } from '../policy/manifest.ts'
 import { type Problem, pathText, renderProblem } from '../policy/problem.ts'
 import type { PolicyDocument } from '../policy/schema.ts'
 import { decodeText, readBoundedInput, readTextFile } from '../service/read-file.ts'
-
-const maxFileBytes = 4 * maxPolicyLength
+import { paint } from './terminal.ts'
 
 /** @returns the exit code: 0 if every file is valid (warnings allowed), 2 if one is not. */
 export async function validatePolicies(files: readonly string[], output: string): Promise<number> {
@@ -31,11 +28,9 @@ interface Report {
 async function inspect(file: string): Promise<Report> {
   const name = file === '-' ? 'standard input' : file
   const source = await (file === '-'
-    ? readBoundedInput(maxFileBytes).then((bytes) => decodeText(bytes, name))
-    : readTextFile(file, maxFileBytes)
-  ).catch((error: Error) => {
-    throw new CommandError(error.message)
-  })
+    ? readBoundedInput(maxPolicyFileBytes).then((bytes) => decodeText(bytes, name))
+    : readTextFile(file, maxPolicyFileBytes)
+  ).catch(badInput)
   return { file: name, source, policies: readPolicies(source) }
 }
 
@@ -56,24 +51,17 @@ function asText({ file, source, policies }: Report): string {
     .join('\n')
 }
 
-/** Nothing is brought to life for a description. */
-const plansOnly = {
-  issuer: (plan: IssuerPlan) => plan,
-  trust: () => undefined,
-  revocation: () => undefined,
-}
-
 /** Name, revision, and what each route does, so that an operator sees what is going to be in force. */
 function describe(policy: PolicyDocument, text: string): string {
-  const { name, revision, routes } = compilePolicy(policy, text, plansOnly)
+  const { routes, mode: defaultMode = 'enforce' } = policy.spec
   const width = Math.max(...routes.map((route) => route.name.length))
-  const lines = policy.spec.routes.map((route) => {
+  const lines = routes.map((route) => {
     const needs =
       route.require === 'none' ? 'unprotected' : `one of ${route.require.bindings.join(', ')}`
-    const mode = route.mode ?? policy.spec.mode ?? 'enforce'
+    const mode = route.mode ?? defaultMode
     return `  ${route.name.padEnd(width)}  ${mode.padEnd(8)}  ${needs}`
   })
-  return [`policy ${name}, revision ${revision}`, ...lines].join('\n')
+  return [`policy ${policy.metadata.name}, revision ${revisionOf(text)}`, ...lines].join('\n')
 }
 
 function asJson({ file, policies }: Report): object {
@@ -82,9 +70,7 @@ function asJson({ file, policies }: Report): object {
     policies: policies.map((policy) => ({
       valid: policy.result.ok,
       name: policy.result.ok ? policy.result.policy.metadata.name : null,
-      revision: policy.result.ok
-        ? compilePolicy(policy.result.policy, policy.text, plansOnly).revision
-        : null,
+      revision: policy.result.ok ? revisionOf(policy.text) : null,
       problems: problemsOf(policy).map(({ path, ...problem }) => ({
         ...problem,
         path: pathText(path),
@@ -96,9 +82,4 @@ function asJson({ file, policies }: Report): object {
 function count(problems: readonly Problem[], severity: Problem['severity']): string {
   const n = problems.filter((problem) => problem.severity === severity).length
   return `${n} ${severity}${n === 1 ? '' : 's'}`
-}
-
-/** Colour only on a terminal, and never against NO_COLOR. */
-function paint(colour: 'green' | 'red', text: string): string {
-  return styleText(colour, text, { stream: process.stdout })
 }

@@ -3,21 +3,26 @@
 import { workloadId } from '../evidence/spiffe-id.ts'
 import { CommandError } from '../exit.ts'
 import { durationGrammar, durationSeconds } from '../policy/duration.ts'
-import type { Revocation } from '../state/revocations.ts'
+import {
+  isOfIssuer,
+  type Revocation,
+  type RevocationKind,
+  revocationKinds,
+  takesBefore,
+} from '../state/revocations.ts'
+import { instantSeconds } from './settings.ts'
 
-const selectors = ['jti', 'subject', 'session', 'key', 'presenter', 'certificate'] as const
-
-export type Selectors = { readonly [name in (typeof selectors)[number] | 'issuer']?: string }
+export type Selectors = { readonly [name in RevocationKind | 'issuer']?: string }
 
 export function readSelectors(flags: Selectors, before: number | undefined): Revocation {
-  const given = selectors.filter((name) => flags[name] !== undefined)
+  const given = revocationKinds.filter((name) => flags[name] !== undefined)
   const [kind] = given
   if (kind === undefined || given.length > 1) {
-    const all = selectors.map((name) => `--${name}`).join(', ')
+    const all = revocationKinds.map((name) => `--${name}`).join(', ')
     throw new CommandError(`name what to revoke with exactly one of ${all}`)
   }
   const value = flags[kind] ?? ''
-  const ofIssuer = kind !== 'presenter' && kind !== 'certificate'
+  const ofIssuer = isOfIssuer(kind)
   if (value === '' || value.length > 2048) throw new CommandError(`--${kind}: is empty or too long`)
   if (ofIssuer !== (flags.issuer !== undefined))
     throw new CommandError(
@@ -25,7 +30,7 @@ export function readSelectors(flags: Selectors, before: number | undefined): Rev
         ? `--${kind} needs the --issuer that it is of`
         : `--issuer does not go with --${kind}`,
     )
-  if (before !== undefined && kind !== 'subject' && kind !== 'session' && kind !== 'presenter')
+  if (before !== undefined && !takesBefore(kind))
     throw new CommandError(`--before does not go with --${kind}`)
   const issuer = flags.issuer ?? ''
   if (ofIssuer && (issuer === '' || issuer.length > 2048))
@@ -59,12 +64,10 @@ export function readSelectors(flags: Selectors, before: number | undefined): Rev
 export function readBefore(text: string | undefined, now: number): number | undefined {
   if (text === undefined) return undefined
   if (text === 'now') return now + 1
-  const time = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/.test(text)
-    ? Date.parse(text)
-    : Number.NaN
-  if (Number.isNaN(time))
+  const seconds = instantSeconds(text)
+  if (Number.isNaN(seconds))
     throw new CommandError('--before: is no time; write now, or 2026-11-22T10:00:00Z')
-  return Math.ceil(time / 1000)
+  return Math.ceil(seconds)
 }
 
 export function readDuration(text: string): number {

@@ -4,6 +4,7 @@ import { Command, Option } from 'commander'
 import { CommandError, exitCode } from '../exit.ts'
 import type { SharedState } from '../state/redis.ts'
 import { endOf } from '../state/revocation-feed.ts'
+import { endsWithin } from '../time-limit.ts'
 import { type Exit, examples, outputOption } from './options.ts'
 import { readBefore, readDuration, readSelectors, type Selectors } from './revoke-selectors.ts'
 import { describeEnd, describeRevocation, type Listed, listed } from './revoke-text.ts'
@@ -18,6 +19,7 @@ interface Flags extends Selectors {
 
 const nowSeconds = () => Math.floor(Date.now() / 1000)
 const connectLimitMs = 5000
+const notTaken = 'the shared state did not take it, or did not say so: try again'
 
 export function revokeCommand(exit: Exit): Command {
   const revoke = withSelectors(new Command('revoke'))
@@ -100,10 +102,7 @@ async function add(flags: Flags): Promise<number> {
   const until = flags.for === undefined ? endOf(revocation, now) : now + readDuration(flags.for)
   return withState(flags, async ({ revocations }) => {
     if ((await revocations.add([{ revocation, until }])) === 'unavailable')
-      throw new CommandError(
-        'the shared state did not take it, or did not say so: try again',
-        exitCode.couldNotRun,
-      )
+      throw new CommandError(notTaken, exitCode.couldNotRun)
     const text = `revoked: ${describeRevocation(revocation)}\nIn force on every replica within 2 s; ${describeEnd(until)}.`
     return { data: listed({ revocation, until }), text }
   })
@@ -123,10 +122,7 @@ function undo(flags: Flags): Promise<number> {
   const revocation = readSelectors(flags, undefined)
   return withState(flags, async ({ revocations }) => {
     const removed = await revocations.remove(revocation).catch(() => {
-      throw new CommandError(
-        'the shared state did not take it, or did not say so: try again',
-        exitCode.couldNotRun,
-      )
+      throw new CommandError(notTaken, exitCode.couldNotRun)
     })
     const text =
       removed === 0 ? 'no such entry' : `undone: ${describeRevocation(revocation)} (${removed})`
@@ -164,7 +160,7 @@ async function withState(
     },
   })
   try {
-    if (!(await settles(shared.revocations.tried)))
+    if (!(await endsWithin(connectLimitMs, shared.revocations.tried)))
       throw new CommandError(`--state: cannot be used: ${problem}`, exitCode.couldNotRun)
     const { data, text, code = exitCode.good } = await act(shared)
     process.stdout.write(`${output === 'json' ? JSON.stringify(data, null, 2) : text}\n`)
@@ -172,14 +168,4 @@ async function withState(
   } finally {
     await shared.close()
   }
-}
-
-async function settles(work: Promise<void>): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined
-  const limit = new Promise<boolean>((resolve) => {
-    timer = setTimeout(resolve, connectLimitMs, false)
-  })
-  const done = await Promise.race([work.then(() => true), limit])
-  clearTimeout(timer)
-  return done
 }

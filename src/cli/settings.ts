@@ -57,3 +57,10 @@ export function stateAddress(flag: string, text: string): string {
     `${flag}: neither memory nor a Redis URL; write redis://host:6379 or rediss://user:password@host:6379/0`,
   )
 }
+
+const instant = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/
+
+/** Unix seconds, with their fraction, of a time such as 2026-11-22T10:00:00Z (RFC 3339); NaN where it is none. */
+export function instantSeconds(text: string): number {
+  return instant.test(text) ? Date.parse(text) / 1000 : Number.NaN
+}

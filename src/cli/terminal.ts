@@ -3,7 +3,7 @@
 import { styleText } from 'node:util'
 
 /** Colour only on a terminal, and never against NO_COLOR. */
-export function paint(style: 'green' | 'red' | 'dim' | 'bold', text: string): string {
+export function paint(style: 'green' | 'yellow' | 'red' | 'dim' | 'bold', text: string): string {
   return styleText(style, text, { stream: process.stdout })
 }
 

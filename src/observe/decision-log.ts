@@ -81,7 +81,7 @@ function describeRequest({ id, method, host, path }: LoggedRequest): object {
     id: bounded(id),
     method: bounded(method),
     host: bounded(host),
-    path: bounded(path.replace(/[?#].*$/s, '')),
+    path: loggedPath(path),
   }
 }
 
@@ -114,4 +114,9 @@ function hash(text: string): string {
 
 function bounded(text: string): string {
   return text.length <= maxTextLength ? text : `${text.slice(0, maxTextLength)}…`
+}
+
+/** Without query and fragment. */
+export function loggedPath(path: string): string {
+  return bounded(path.replace(/[?#].*$/s, ''))
 }

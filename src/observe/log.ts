@@ -1,7 +1,7 @@
 /** Standard output as the log: application messages and decisions share one stream that never blocks a check. */
 
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type Logger, pino } from 'pino'
+import { endsWithin } from '../time-limit.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 
@@ -51,7 +51,7 @@ export function createLog(level: LogLevel): Log {
     async close() {
       const closed = new Promise((resolve) => stream.once('close', resolve))
       stream.end()
-      await Promise.race([closed, sleep(closeLimitMs)])
+      await endsWithin(closeLimitMs, closed)
       givenUp = true
       stream.destroy()
     },

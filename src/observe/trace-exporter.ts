@@ -1,9 +1,9 @@
 /** Where spans go when `OTEL_*` asks for it: the OpenTelemetry SDK, loaded here alone and only then. */
 
 import { hostname } from 'node:os'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { TracerProvider } from '@opentelemetry/api'
 import type { BatchSpanProcessorOptions, Sampler, SpanExporter } from '@opentelemetry/sdk-trace'
+import { endsWithin } from '../time-limit.ts'
 import { describeError } from './log.ts'
 
 export interface TraceExporter {
@@ -119,7 +119,7 @@ function createExporter(env: Environment, version: string, log: TraceLog, sdk: S
     provider,
     async close() {
       const ended = provider.shutdown().catch(() => {}) // the failure has been told of already
-      await Promise.race([ended, sleep(limitMs, undefined, { ref: false })])
+      await endsWithin(limitMs, ended, { ref: false })
     },
   }
 }

@@ -12,7 +12,7 @@ import {
   trace,
 } from '@opentelemetry/api'
 import { reasons } from '../decision/reasons.ts'
-import type { LoggedDecision } from './decision-log.ts'
+import { type LoggedDecision, loggedPath } from './decision-log.ts'
 
 export interface Traces {
   /** Makes the span of a check after the check, so that no check waits for it. */
@@ -33,7 +33,6 @@ const call: Attributes = {
 }
 /** `http.request.method` takes these alone, and `_OTHER`: its values must be few (HTTP conventions). */
 const httpMethods = new Set('CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT QUERY TRACE'.split(' '))
-const maxTextLength = 512
 
 export function createTraces(provider: TracerProvider, version: string): Traces {
   const tracer = provider.getTracer('meshbind', version, { schemaUrl })
@@ -72,7 +71,7 @@ function describe({ id, decision, request }: LoggedDecision): Attributes {
   const { findings } = decision
   return {
     'http.request.method': request && (httpMethods.has(request.method) ? request.method : '_OTHER'),
-    'url.path': request && boundedPath(request.path),
+    'url.path': request && loggedPath(request.path),
     'meshbind.decision_id': id,
     'meshbind.decision': decision.verdict,
     'meshbind.enforced': decision.enforced,
@@ -110,12 +109,6 @@ function readTraceparent(header: string): Context | undefined {
   // Of the flags, level 1 defines `sampled`, and says nothing of the others that could be handed on (§3.2.2.5).
   const traceFlags = Number.parseInt(flags, 16) & TraceFlags.SAMPLED
   return trace.setSpanContext(ROOT_CONTEXT, { traceId, spanId, traceFlags, isRemote: true })
-}
-
-function boundedPath(path: string): string {
-  const end = path.search(/[?#]/)
-  const length = end < 0 ? path.length : end
-  return length <= maxTextLength ? path.slice(0, length) : `${path.slice(0, maxTextLength)}…`
 }
 
 /** Seconds and nanoseconds: one number of milliseconds since 1970 would lose part of a microsecond. */

@@ -107,7 +107,7 @@ export function compilePolicy<Issuer, Trust, Revocation>(
   const stances = compileStances()
   return Object.freeze({
     name: document.metadata.name,
-    revision: createHash('sha256').update(text).digest('hex').slice(0, 16),
+    revision: revisionOf(text),
     peer: compilePeer(spec, live.trust),
     issuers: Object.freeze([...issuers.values()]),
     revocation: live.revocation(spec.revocation ?? {}),
@@ -118,6 +118,11 @@ export function compilePolicy<Issuer, Trust, Revocation>(
     stances,
     unmatched: spec.unmatched === 'allow' ? mintUnprotected() : undefined,
   })
+}
+
+/** @param text Of a policy, without the manifest that may hold it. */
+export function revisionOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 16)
 }
 
 export function isUnprotected(require: object): require is Unprotected {

@@ -2,7 +2,7 @@
 
 import { z } from 'zod'
 import { workloadId } from '../evidence/spiffe-id.ts'
-import type { RevocationEntry } from '../state/revocations.ts'
+import { isOfIssuer, type RevocationEntry, takesBefore } from '../state/revocations.ts'
 import { defineDocument, readDocument } from './document.ts'
 import { error, type Problem, type Unplaced } from './problem.ts'
 
@@ -60,8 +60,7 @@ function contradictionsOf(value: unknown, index: number): Unplaced[] {
   const [kind] = given
   if (kind === undefined || given.length > 1)
     return [error([index], `must have exactly one of ${named.join(', ')}`, forms)]
-  const needsIssuer = kind === 'jti' || kind === 'subject' || kind === 'key'
-  const takesBefore = kind === 'subject' || kind === 'presenter'
+  const needsIssuer = isOfIssuer(kind)
   return [
     ...(needsIssuer && issuer === undefined
       ? [error([index], `\`${kind}\` needs the \`issuer\` that it is of`, forms)]
@@ -69,7 +68,7 @@ function contradictionsOf(value: unknown, index: number): Unplaced[] {
     ...(!needsIssuer && issuer !== undefined
       ? [error([index, 'issuer'], `does not go with \`${kind}\``, forms)]
       : []),
-    ...(!takesBefore && before !== undefined
+    ...(!takesBefore(kind) && before !== undefined
       ? [error([index, 'before'], `does not go with \`${kind}\``, forms)]
       : []),
   ]

@@ -1,8 +1,11 @@
 /** Finds the policy in a file: as it is, or inside a Kubernetes ConfigMap manifest, with the places kept true. */
 
 import { isMap, isScalar, LineCounter, parseAllDocuments, type Scalar } from 'yaml'
-import { type ParseResult, parsePolicy } from './parse.ts'
+import { maxPolicyLength, type ParseResult, parsePolicy } from './parse.ts'
 import type { Problem } from './problem.ts'
+
+/** Bytes: characters may take four, and a manifest wraps the policy. */
+export const maxPolicyFileBytes = 4 * maxPolicyLength
 
 export interface PolicyFile {
   /** The policy's own text: what the revision covers. */

@@ -48,10 +48,17 @@ export interface IssuerLimits {
 }
 
 const defaultMaxLifetime = '24h'
-const defaultClockSkew = '30s'
 const defaultBackdate = '2m'
-const defaultProofMaxAge = '60s'
 const defaultProofAlgorithms: readonly Algorithm[] = ['ES256', 'EdDSA', 'Ed25519']
+
+export function clockSkewSecondsOf({ clockSkew = '30s' }: PolicyDocument['spec']): number {
+  return durationSeconds(clockSkew)
+}
+
+/** How old a proof may be; the default also where nothing takes proofs yet. */
+export function proofMaxAgeSecondsOf(dpop: DpopDocument | undefined): number {
+  return durationSeconds(dpop?.maxAge ?? '60s')
+}
 
 export function compileRequirement<Issuer>(
   require: RequirementDocument,
@@ -59,7 +66,7 @@ export function compileRequirement<Issuer>(
   issuers: ReadonlyMap<string, Issuer>,
 ): Requirement<Issuer> {
   const names = require.issuers ?? []
-  const clockSkewSeconds = durationSeconds(spec.clockSkew ?? defaultClockSkew)
+  const clockSkewSeconds = clockSkewSecondsOf(spec)
   return Object.freeze({
     issuers: Object.freeze(names.flatMap((name) => issuers.get(name) ?? [])),
     bindings: new Set<string>(require.bindings),
@@ -127,7 +134,7 @@ function compileDpop(
   if (dpop === undefined) return undefined
   return Object.freeze({
     origins: new Set((narrowed ?? dpop.origins).flatMap((text) => readOrigin(text) ?? [])),
-    maxAgeSeconds: durationSeconds(dpop.maxAge ?? defaultProofMaxAge),
+    maxAgeSeconds: proofMaxAgeSecondsOf(dpop),
     nonce: dpop.nonce ?? 'disabled',
     algorithms: Object.freeze(dpop.algorithms ?? defaultProofAlgorithms),
   })

@@ -1,7 +1,7 @@
 /** What the schema finds wrong, in the words of the policy language, with "did you mean" where a name is near. */
 
-import leven from 'leven'
 import type { z } from 'zod'
+import { nearestName } from './nearest.ts'
 import { error, type Unplaced } from './problem.ts'
 
 /** What is no name is not cited: the file may be another one than was meant, with secrets in it. */
@@ -84,12 +84,8 @@ function kindOf(value: unknown): string {
 
 function suggestion(given: unknown, known: readonly string[]): string {
   if (typeof given !== 'string' || given.length > 64) return ''
-  const near = known
-    .filter((name) => name !== given)
-    .map((name) => ({ name, distance: leven(given.toLowerCase(), name.toLowerCase()) }))
-    .filter(({ name, distance }) => distance <= Math.max(2, Math.floor(name.length / 3)))
-    .sort((a, b) => a.distance - b.distance)[0]
-  if (near !== undefined) return `Did you mean \`${near.name}\`?`
+  const near = nearestName(given, known)
+  if (near !== undefined) return `Did you mean \`${near}\`?`
   return known.length > 0 && known.length <= 16 ? `Known here: ${known.join(', ')}.` : ''
 }
 

@@ -2,8 +2,7 @@
 
 import { readdir, stat } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
-import { readPolicies } from '../policy/manifest.ts'
-import { maxPolicyLength } from '../policy/parse.ts'
+import { maxPolicyFileBytes, readPolicies } from '../policy/manifest.ts'
 import { error, type Problem, renderProblem, type Unplaced } from '../policy/problem.ts'
 import { readTextFile } from '../service/read-file.ts'
 import { findTestLines, maxTestLength, readTest } from './document.ts'
@@ -17,7 +16,6 @@ export type Loaded =
 
 const suffix = '.test.yaml'
 const maxTestBytes = 4 * maxTestLength
-const maxPolicyBytes = 4 * maxPolicyLength
 
 /** @param paths Directories, searched with all below them, or single files. Throws where one cannot be read. */
 export async function loadTests(paths: readonly string[]): Promise<Loaded> {
@@ -78,12 +76,13 @@ async function readTestFile(file: string): Promise<ReadFile> {
   }
 
   const policyFile = shownPath(resolve(dirname(file), test.policy))
-  const read = await readTextFile(policyFile, maxPolicyBytes).catch((cause: Error) => cause)
-  if (read instanceof Error) {
+  const policySource = await readTextFile(policyFile, maxPolicyFileBytes).catch(
+    (cause: Error) => cause,
+  )
+  if (policySource instanceof Error) {
     const advice = 'The name is relative to the directory of this file.'
-    return refuse(error(['policy'], `cannot be read: ${read.message}`, advice))
+    return refuse(error(['policy'], `cannot be read: ${policySource.message}`, advice))
   }
-  const policySource = read
   const policies = readPolicies(policySource)
   const [only] = policies
   if (only === undefined || policies.length > 1)

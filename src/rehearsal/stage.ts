@@ -1,13 +1,11 @@
 /** The policy brought to life for a rehearsal: its issuers, trust bundles and workloads are minted, nothing is fetched or read. */
 
 import type { Policy, Tools } from '../check.ts'
-import { createNonceKeeper, minNonceKeyBytes } from '../confirmation/nonce.ts'
-import { createProofKeys } from '../confirmation/proof-keys.ts'
-import { createCertificateReader } from '../evidence/certificate.ts'
-import { createXfccReader } from '../evidence/hop.ts'
+import { minNonceKeyBytes } from '../confirmation/nonce.ts'
 import { createTrustStore } from '../evidence/trust.ts'
 import { compilePolicy } from '../policy/compile.ts'
 import type { PolicyDocument } from '../policy/schema.ts'
+import { assembleTools } from '../service/tool-set.ts'
 import { createMemoryReplay } from '../state/memory.ts'
 import { createMemoryRevocations } from '../state/revocation-feed.ts'
 import { createKeySource, type KeySource } from '../token/key-source.ts'
@@ -96,17 +94,15 @@ export async function setStage(
   }
 }
 
-/** The live parts of a process that has just spent nothing: every test has its own, so that none depends on another. */
-/** @param now Unix seconds. */
+/**
+ * The live parts of a process that has just spent nothing: every test has its own, so that none depends on another.
+ *
+ * @param now Unix seconds.
+ */
 export function createTestTools(now: number): Tools {
-  const certificates = createCertificateReader()
   const nonceKey = Buffer.alloc(minNonceKeyBytes)
-  return {
-    evidence: { certificates, xfcc: createXfccReader(certificates) },
-    proofs: { keys: createProofKeys(), nonces: createNonceKeeper(() => nonceKey) },
-    replay: createMemoryReplay(Number.NEGATIVE_INFINITY),
-    revocations: createMemoryRevocations(() => now),
-  }
+  const replay = createMemoryReplay(Number.NEGATIVE_INFINITY)
+  return assembleTools({ replay, revocations: createMemoryRevocations(() => now) }, () => nonceKey)
 }
 
 async function mintIssuers(

@@ -49,10 +49,7 @@ function loaderOf(
 }
 
 /** Read for every fetch: a CA that was replaced is in force with the next. */
-export async function readCa(
-  caFile: string | undefined,
-  directory: string,
-): Promise<string | undefined> {
+async function readCa(caFile: string | undefined, directory: string): Promise<string | undefined> {
   if (caFile === undefined) return undefined
   return readTextFile(resolve(directory, caFile), maxKeyFileBytes)
 }

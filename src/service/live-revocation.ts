@@ -3,6 +3,7 @@
 import { resolve } from 'node:path'
 import type { EventReader } from '../admin/events.ts'
 import { durationSeconds } from '../policy/duration.ts'
+import { clockSkewSecondsOf } from '../policy/requirement.ts'
 import type { KeySourceDocument, PolicyDocument, RevocationDocument } from '../policy/schema.ts'
 import type { PolicyRevocation } from '../revoked.ts'
 import { type Algorithm, defaultAlgorithms } from '../token/algorithms.ts'
@@ -48,7 +49,7 @@ export function startRevocation(
 ): { readonly revocation: PolicyRevocation; readonly streams: EventStreams } {
   const { denylist, statusList, events = {} } = spec.revocation ?? {}
   const { takeKeys } = options
-  const clockSkewSeconds = durationSeconds(spec.clockSkew ?? '30s')
+  const clockSkewSeconds = clockSkewSecondsOf(spec)
 
   /** Exact `iss` → who signs for it. */
   const keysByIssuer = new Map(

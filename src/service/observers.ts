@@ -12,7 +12,7 @@ import { revocationKinds } from '../state/revocations.ts'
 import type { DecisionRecord } from '../wire/handler.ts'
 import type { PolicyKeeper } from './policy-keeper.ts'
 import type { LiveTools } from './tools.ts'
-import { versionInfo } from './version.ts'
+import type { VersionInfo } from './version.ts'
 
 export interface Observers {
   readonly metrics: Metrics
@@ -23,6 +23,7 @@ export interface Observers {
 }
 
 export interface ObserverOptions {
+  readonly build: VersionInfo
   readonly log: Log
   readonly decisionLog: DecisionLogMode
   /** Asked for once checks come, not before. */
@@ -63,14 +64,14 @@ export function createObservers(options: ObserverOptions): Observers {
 
 /** What is read when somebody scrapes. */
 function readingsOf(
-  { log, keeper, tools, inFlight, tlsCurrent }: ObserverOptions,
+  { build, log, keeper, tools, inFlight, tlsCurrent }: ObserverOptions,
   evidence: EvidenceSeen,
 ): MetricReadings {
   const { evidence: readers, proofs } = tools.tools
   const live = () => keeper().current
   const tokens = () => live().policy.issuers
   return {
-    build: versionInfo(),
+    build,
     inFlight,
     replayEntries: tools.replayEntries,
     sharedStateConnected: tools.sharedConnected,

@@ -31,7 +31,6 @@ export interface Parts {
   files(): readonly FollowedFile[]
   /** Ends what the next policy does not go on with. */
   close(next?: Parts): void
-  has(part: Part<unknown>): boolean
   find(key: string): Part<unknown> | undefined
 }
 
@@ -66,9 +65,8 @@ export function collectParts(previous: Parts | undefined): Parts {
     },
     files: () => [...parts.values()].flatMap(({ files }) => files?.() ?? []),
     close(next) {
-      for (const part of parts.values()) if (next?.has(part) !== true) part.close()
+      for (const [key, part] of parts) if (next?.find(key) !== part) part.close()
     },
-    has: (part) => [...parts.values()].includes(part),
     find: (key) => parts.get(key),
   }
 }

@@ -1,14 +1,14 @@
 /** The policy in force: loaded at the start, replaced whole when its file changes, kept when what is on disk cannot be used. */
 
-import { setTimeout as sleep } from 'node:timers/promises'
-import { CommandError } from '../exit.ts'
-import { durationSeconds } from '../policy/duration.ts'
-import { type PolicyFile, readPolicies } from '../policy/manifest.ts'
-import { maxPolicyLength } from '../policy/parse.ts'
-import { type Problem, pathText, renderProblem } from '../policy/problem.ts'
+import { badInput, CommandError } from '../exit.ts'
+import { maxPolicyFileBytes, readPolicies } from '../policy/manifest.ts'
+import type { Problem } from '../policy/problem.ts'
+import { clockSkewSecondsOf, proofMaxAgeSecondsOf } from '../policy/requirement.ts'
 import type { PolicyDocument } from '../policy/schema.ts'
+import { endsWithin } from '../time-limit.ts'
 import { type FileWatch, watchFile } from './file-watch.ts'
 import { type LivePolicy, type LivePolicyOptions, startPolicy } from './live-policy.ts'
+import { type ReloadProblem, readOnlyPolicy, unparsed } from './only-policy.ts'
 import { parsePoliciesAside } from './parse-aside.ts'
 import { readTextFile } from './read-file.ts'
 
@@ -35,27 +35,15 @@ export interface PolicyKeeperOptions extends Omit<LivePolicyOptions, 'text' | 'p
   readonly onSwap: (live: LivePolicy) => void
 }
 
-/** For the log: where, what, and what to do. The text of the line itself stays out of it. */
-export interface ReloadProblem {
-  readonly message: string
-  readonly line?: number
-  readonly column?: number
-  readonly path?: string
-  readonly advice?: string
-}
-
 /** How long a reload waits for the sources that it adds. */
 const newSourcesTriedWithinMs = 3000
-const maxFileBytes = 4 * maxPolicyLength
 const nothingStarted = 'The policy is not valid; nothing was started.'
 
 /** Rejects with what is wrong and where if the policy cannot be used at the start. */
 export async function keepPolicy(options: PolicyKeeperOptions): Promise<PolicyKeeper> {
   const { file } = options
-  let text = await readTextFile(file, maxFileBytes).catch((error: Error) => {
-    throw new CommandError(error.message)
-  })
-  const first = readOne(readPolicies(text))
+  let text = await readTextFile(file, maxPolicyFileBytes).catch(badInput)
+  const first = readOnlyPolicy(readPolicies(text))
   if (!first.ok) throw new CommandError(`${first.rendered(file, text)}\n${nothingStarted}`)
   let live = startPolicy(first.policy, { ...options, text: first.text })
   const missing = await live.parts.missing()
@@ -73,14 +61,13 @@ export async function keepPolicy(options: PolicyKeeperOptions): Promise<PolicyKe
       flaw = undefined
       return undefined
     }
-    const found = await parsePoliciesAside(changed).then(readOne, unparsed)
+    const found = await parsePoliciesAside(changed).then(readOnlyPolicy, unparsed)
     if (!found.ok) {
       refuse(found.problems)
       return undefined
     }
     const next = startPolicy(found.policy, { ...options, text: found.text, previous: live })
-    const limit = sleep(newSourcesTriedWithinMs, undefined, { ref: false })
-    await Promise.race([next.parts.tried(), limit])
+    await endsWithin(newSourcesTriedWithinMs, next.parts.tried(), { ref: false })
     const missing = await next.parts.missing()
     if (missing.length > 0) {
       next.parts.close(live.parts)
@@ -93,7 +80,7 @@ export async function keepPolicy(options: PolicyKeeperOptions): Promise<PolicyKe
     const forgets = forgetsProofs(before.document, found.policy)
     const since = forgets ? now : before.proofsSince
     // It is held against `iat` less the skew of the policy in force; under the one before, that was another second.
-    const shift = skewOf(before.document) - skewOf(found.policy)
+    const shift = clockSkewSecondsOf(before.document.spec) - clockSkewSecondsOf(found.policy.spec)
     live = { ...next, proofsSince: since === undefined ? undefined : since + shift }
     ;[text, loadedAt, flaw] = [changed, now, undefined]
     options.onSwap(live)
@@ -113,7 +100,7 @@ export async function keepPolicy(options: PolicyKeeperOptions): Promise<PolicyKe
 
   const watch: FileWatch = watchFile({
     path: file,
-    maxBytes: maxFileBytes,
+    maxBytes: maxPolicyFileBytes,
     onContent: take,
     onTrouble(problem) {
       trouble = problem
@@ -137,40 +124,6 @@ export async function keepPolicy(options: PolicyKeeperOptions): Promise<PolicyKe
   }
 }
 
-type Reading =
-  | {
-      readonly ok: true
-      readonly policy: PolicyDocument
-      readonly text: string
-      readonly warnings: readonly Problem[]
-    }
-  | {
-      readonly ok: false
-      readonly problems: readonly ReloadProblem[]
-      readonly rendered: (file: string, source: string) => string
-    }
-
-function unparsed({ message }: Error): Reading {
-  return { ok: false, problems: [{ message }], rendered: (file) => `${file}: ${message}` }
-}
-
-/** The one policy of a file. */
-function readOne([found, ...others]: readonly PolicyFile[]): Reading {
-  if (found === undefined || others.length > 0) {
-    const message = 'holds more than one policy'
-    return { ok: false, problems: [{ message }], rendered: (file) => `${file}: ${message}` }
-  }
-  const { result, text } = found
-  if (result.ok) return { ok: true, policy: result.policy, text, warnings: result.warnings }
-  const { problems } = result
-  return {
-    ok: false,
-    problems: problems.map(({ path, severity: _, ...rest }) => ({ ...rest, path: pathText(path) })),
-    rendered: (file, text) =>
-      problems.map((problem) => renderProblem(problem, file, text)).join('\n'),
-  }
-}
-
 /**
  * Whether a proof that was spent could be taken once more: under another policy name it has another key, and where
  * proofs may be older than before, the store has forgotten some that are young enough again.
@@ -179,10 +132,6 @@ function forgetsProofs(before: PolicyDocument, after: PolicyDocument): boolean {
   return before.metadata.name !== after.metadata.name || windowOf(after) > windowOf(before)
 }
 
-function windowOf(document: PolicyDocument): number {
-  return durationSeconds(document.spec.dpop?.maxAge ?? '60s') + skewOf(document)
-}
-
-function skewOf({ spec }: PolicyDocument): number {
-  return durationSeconds(spec.clockSkew ?? '30s')
+function windowOf({ spec }: PolicyDocument): number {
+  return proofMaxAgeSecondsOf(spec.dpop) + clockSkewSecondsOf(spec)
 }

@@ -1,7 +1,6 @@
 /** The ext_authz server, from its settings to its last answered check. */
 
 import { performance } from 'node:perf_hooks'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { startAdmin } from '../admin/server.ts'
 import type { Policy } from '../check.ts'
 import { CommandError, exitCode } from '../exit.ts'
@@ -10,6 +9,7 @@ import { createLog, describeError, type LogLevel } from '../observe/log.ts'
 import { startTraceExporter } from '../observe/trace-exporter.ts'
 import { createTraces } from '../observe/traces.ts'
 import { isUnprotected } from '../policy/compile.ts'
+import { endsWithin } from '../time-limit.ts'
 import type { TlsFiles } from '../tls-files.ts'
 import { startServer } from '../wire/server.ts'
 import { type EventSettings, listenForEvents } from './events.ts'
@@ -47,15 +47,17 @@ export async function serve(settings: ServeSettings): Promise<number> {
   let ready = false
   let draining = false
   let tlsProblem: string | undefined
-  const exporter = await startTraceExporter(process.env, versionInfo().version, log.app)
+  const build = versionInfo()
+  const exporter = await startTraceExporter(process.env, build.version, log.app)
   const observers = createObservers({
+    build,
     log,
     decisionLog: settings.decisionLog,
     keeper: () => keeper,
     tools,
     inFlight: () => server.inFlight(),
     tlsCurrent: () => settings.tls && tlsProblem === undefined,
-    traces: exporter && createTraces(exporter.provider, versionInfo().version),
+    traces: exporter && createTraces(exporter.provider, build.version),
     startedAt: Date.now(),
   })
   const keeper = await keepPolicy({
@@ -102,7 +104,7 @@ export async function serve(settings: ServeSettings): Promise<number> {
   const { name, revision } = policy
   log.app.info(
     {
-      ...versionInfo(),
+      ...build,
       listen: server.addresses,
       admin: admin?.address ?? 'off',
       events: events?.address ?? 'off',
@@ -147,10 +149,7 @@ function takesProofs({ routes }: Policy): boolean {
 
 /** Resolves when all has been tried once that a check needs, or time is up. */
 async function sourcesTried({ current }: PolicyKeeper, { tried }: LiveTools): Promise<void> {
-  const limit = new AbortController()
-  const timeout = sleep(sourcesTriedWithinMs, undefined, { signal: limit.signal }).catch(() => {})
-  await Promise.race([Promise.all([current.parts.tried(), tried]), timeout])
-  limit.abort()
+  await endsWithin(sourcesTriedWithinMs, Promise.all([current.parts.tried(), tried]))
 }
 
 function waitForSignal(): Promise<string> {

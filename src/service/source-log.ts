@@ -13,7 +13,7 @@ type Told = Pick<
 /** @param policy Its file. */
 export function tellOfSources(log: Log, metrics: Metrics, policy: string): Told {
   const file = resolve(policy)
-  const logFetch = fetchLogger(log)
+  const logFetch = readLogger(log, 'issuer', 'keys read', keysUnread)
   const logReload = reloadLogger(log, file)
   return {
     onFetch(issuer, result, error) {
@@ -22,7 +22,7 @@ export function tellOfSources(log: Log, metrics: Metrics, policy: string): Told 
     },
     onBundle: bundleLogger(log),
     onDenylist: denylistLogger(log),
-    onStatusList: statusListLogger(log),
+    onStatusList: readLogger(log, 'host', 'status list read', statusListUnread),
     onWarning: ({ message, advice, line }) => log.app.warn({ file, line, advice }, message),
     onReload(result, live, problems) {
       metrics.policyReloaded(result)
@@ -58,36 +58,26 @@ function denylistLogger(log: Log): PolicyKeeperOptions['onDenylist'] {
   }
 }
 
-/** Tells of a change, not of every read: a source that stays broken is one line. */
-function fetchLogger(log: Log): PolicyKeeperOptions['onFetch'] {
+/**
+ * Tells of a change, not of every read: a source that stays broken is one line.
+ *
+ * @param what The log's field for the source's name.
+ */
+function readLogger(log: Log, what: 'issuer' | 'host', good: string, bad: string) {
   const last = new Map<string, string>()
-  return (issuer, result, error) => {
+  return (name: string, result: 'ok' | 'unusable' | 'failed', error?: string): void => {
     const state = `${result} ${error ?? ''}`
-    if (last.get(issuer) === state) return
-    last.set(issuer, state)
-    if (result === 'ok') log.app.info({ issuer }, 'keys read')
-    else
-      log.app.warn(
-        { issuer, result, error },
-        'keys could not be read: look at `keys` of the issuer in the policy; the last good ones serve for an hour, without any its tokens are refused as keys_unavailable',
-      )
+    if (last.get(name) === state) return
+    last.set(name, state)
+    if (result === 'ok') log.app.info({ [what]: name }, good)
+    else log.app.warn({ [what]: name, result, error }, bad)
   }
 }
 
-function statusListLogger(log: Log): Told['onStatusList'] {
-  const last = new Map<string, string>()
-  return (host, result, error) => {
-    const state = `${result} ${error ?? ''}`
-    if (last.get(host) === state) return
-    last.set(host, state)
-    if (result === 'ok') log.app.info({ host }, 'status list read')
-    else
-      log.app.warn(
-        { host, result, error },
-        'status list could not be read: the last good one serves until it is stale; then its tokens are refused as revocation_stale',
-      )
-  }
-}
+const keysUnread =
+  'keys could not be read: look at `keys` of the issuer in the policy; the last good ones serve for an hour, without any its tokens are refused as keys_unavailable'
+const statusListUnread =
+  'status list could not be read: the last good one serves until it is stale; then its tokens are refused as revocation_stale'
 
 function bundleLogger(log: Log): PolicyKeeperOptions['onBundle'] {
   return (trustDomain, problem) => {

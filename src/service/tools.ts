@@ -2,16 +2,14 @@
 
 import { randomBytes } from 'node:crypto'
 import type { Tools } from '../check.ts'
-import { createNonceKeeper, minNonceKeyBytes } from '../confirmation/nonce.ts'
-import { createProofKeys } from '../confirmation/proof-keys.ts'
-import { createCertificateReader } from '../evidence/certificate.ts'
-import { createXfccReader } from '../evidence/hop.ts'
+import { minNonceKeyBytes } from '../confirmation/nonce.ts'
 import { CommandError } from '../exit.ts'
 import type { Log } from '../observe/log.ts'
 import { createMemoryReplay } from '../state/memory.ts'
 import { createSharedState, type SharedState, type SharedStateOptions } from '../state/redis.ts'
 import { createMemoryRevocations, type RevocationStore } from '../state/revocation-feed.ts'
 import { readBoundedFile } from './read-file.ts'
+import { assembleTools } from './tool-set.ts'
 
 export interface StateSettings {
   /** `memory`, or the URL of a Redis server. */
@@ -39,21 +37,13 @@ export async function createTools(
   log: Log,
   clock: () => number,
 ): Promise<LiveTools> {
-  const certificates = createCertificateReader()
-  const evidence = { certificates, xfcc: createXfccReader(certificates) }
-  const keys = createProofKeys()
   const fixedKey = await readNonceKey(settings.nonceKeyFile)
   if (settings.state === 'memory') {
     const revocations = createMemoryRevocations(clock)
     const replay = createMemoryReplay(clock())
     const key = fixedKey ?? randomBytes(minNonceKeyBytes)
     return {
-      tools: {
-        evidence,
-        proofs: { keys, nonces: createNonceKeeper(() => key) },
-        replay,
-        revocations,
-      },
+      tools: assembleTools({ replay, revocations }, () => key),
       revocations,
       replayEntries: () => replay.size,
       sharedConnected: () => undefined,
@@ -78,12 +68,7 @@ export async function createTools(
     },
   })
   return {
-    tools: {
-      evidence,
-      proofs: { keys, nonces: createNonceKeeper(() => fixedKey ?? shared.nonceKey()) },
-      replay: shared.replay,
-      revocations: shared.revocations,
-    },
+    tools: assembleTools(shared, () => fixedKey ?? shared.nonceKey()),
     revocations: shared.revocations,
     replayEntries: () => undefined,
     sharedConnected: () => shared.isConnected(),
@@ -93,7 +78,7 @@ export async function createTools(
 }
 
 const revocationsUnread =
-  'revocations cannot be read from the shared state: may this user run MGET, ZADD, ZREM, ZCARD, ZRANGEBYSCORE, ZREMRANGEBYSCORE and INCR? Without them tokens are refused as state_unavailable, or as revocation_stale after five minutes'
+  'revocations cannot be read from the shared state: may this user run MGET, ZADD, ZREM, ZCARD, ZRANGEBYSCORE and ZREMRANGEBYSCORE? Without them tokens are refused as state_unavailable, or as revocation_stale after five minutes'
 
 function connectState(options: SharedStateOptions): SharedState {
   try {

@@ -1,13 +1,13 @@
-/** Revocations that all replicas share through Redis: one sorted set of entries by their end, and a number that tells of every change. */
+/** Revocations that all replicas share through Redis: one sorted set of entries by their end, and a mark that every change renews. */
 
 import { randomUUID } from 'node:crypto'
-import type { RevocationStore } from './revocation-feed.ts'
+import { maxEntries, type RevocationStore } from './revocation-feed.ts'
 import {
   createRevocationIndex,
+  isOfIssuer,
   type Revocation,
   type RevocationEntry,
   type RevocationIndex,
-  type RevocationKind,
   revocationKinds,
 } from './revocations.ts'
 
@@ -15,20 +15,15 @@ export const revocationsName = 'meshbind:revocations'
 const versionName = 'meshbind:revocations:version'
 /** Another one than before: the server has lost its data, and begun anew. */
 const epochName = 'meshbind:revocations:epoch'
-/** What may be written. Twice as much is read: writers that race, and replicas that restore, must not end the reading. */
-const maxEntries = 100_000
 const sliceEntries = 5000
 /** A set that changes all the time is read as it is in the end; the next reading follows in half a second. */
 const maxReadings = 5
 
-/** Epoch and version: the same while nothing has changed. */
-type Mark = readonly [epoch: unknown, version: unknown]
-
-function isSameMark(a: Mark, b: Mark): boolean {
-  return a[0] === b[0] && a[1] === b[1]
-}
 /** Two texts of 2048 characters, each of which JSON may spell with six. */
 const maxMemberLength = 32 * 1024
+
+/** Epoch and version: the same while nothing has changed. */
+type Mark = readonly [epoch: unknown, version: unknown]
 
 /** Sends one command on the connection that stands; rejects where there is none, or no answer in time. */
 export type Send = (command: readonly string[]) => Promise<unknown>
@@ -45,9 +40,7 @@ export interface SharedRevocations extends RevocationStore {
   remove(revocation: Revocation): Promise<number>
 }
 
-/**
- * @param clock Unix seconds.
- */
+/** @param clock Unix seconds. */
 export function createSharedRevocations(send: Send, clock: () => number): SharedRevocations {
   let known: readonly RevocationEntry[] = []
   let index: RevocationIndex | undefined
@@ -70,19 +63,26 @@ export function createSharedRevocations(send: Send, clock: () => number): Shared
   async function readIfChanged(): Promise<void> {
     const mark = await readMark()
     const isSame = isSameMark(mark, seen)
-    const isEmpty = Number(await send(['ZCARD', revocationsName])) === 0
     // A restart, a failover to a server that was behind, an eviction: what is still known here is told again.
-    const lost = suspect || mark[0] !== seen[0] || (isSame && isEmpty && liveOf(known).length > 0)
-    if (index === undefined || lost || !isSame) await readAll(lost ? liveOf(known) : [])
+    const lost = suspect || mark[0] !== seen[0] || (isSame && (await isEvicted()))
+    if (index === undefined || lost || !isSame) await readAll(mark, lost ? liveOf(known) : [])
     suspect = false
     readAt = clock()
     firstRead()
   }
 
-  /** @param kept What has to be there as well. */
-  async function readAll(kept: readonly RevocationEntry[]): Promise<void> {
+  async function isEvicted(): Promise<boolean> {
+    if (liveOf(known).length === 0) return false
+    return Number(await send(['ZCARD', revocationsName])) === 0
+  }
+
+  /**
+   * @param mark Read before.
+   * @param kept What has to be there as well.
+   */
+  async function readAll(mark: Mark, kept: readonly RevocationEntry[]): Promise<void> {
     let before: Mark
-    let after = await readMark()
+    let after = mark
     let entries: RevocationEntry[]
     let tries = 0
     do {
@@ -109,6 +109,7 @@ export function createSharedRevocations(send: Send, clock: () => number): Shared
     const range = [revocationsName, `(${clock()}`, '+inf', 'WITHSCORES']
     const entries: RevocationEntry[] = []
     for (let from = 0; ; from += sliceEntries) {
+      // Twice as much as may be written: writers that race, and replicas that restore, must not end the reading.
       if (from > 2 * maxEntries) throw new Error(`more than ${2 * maxEntries} revocations`)
       const slice = ['LIMIT', String(from), String(sliceEntries)]
       const reply = await send(['ZRANGEBYSCORE', ...range, ...slice])
@@ -195,6 +196,10 @@ export function createSharedRevocations(send: Send, clock: () => number): Shared
   }
 }
 
+function isSameMark(a: Mark, b: Mark): boolean {
+  return a[0] === b[0] && a[1] === b[1]
+}
+
 /** One spelling for each, so that the same entry is one member. */
 function memberOf(revocation: Revocation): string {
   const sorted = Object.entries(revocation)
@@ -228,18 +233,16 @@ function readMember(text: unknown): Revocation | undefined {
   }
 }
 
-const ofIssuer: ReadonlySet<RevocationKind> = new Set(['jti', 'subject', 'session', 'key'])
-
 function isRevocation(value: unknown): value is Revocation {
   if (typeof value !== 'object' || value === null) return false
   const { before, ...names } = value as { readonly [name: string]: unknown }
   const kinds = revocationKinds.filter((kind) => kind in names)
   const [kind] = kinds
   if (kind === undefined || kinds.length > 1) return false
-  const expected = ofIssuer.has(kind) ? 2 : 1
+  const ofIssuer = isOfIssuer(kind)
   return (
-    Object.keys(names).length === expected &&
-    ofIssuer.has(kind) === 'issuer' in names &&
+    Object.keys(names).length === (ofIssuer ? 2 : 1) &&
+    ofIssuer === 'issuer' in names &&
     Object.values(names).every((name) => typeof name === 'string') &&
     (before === undefined || Number.isSafeInteger(before))
   )

@@ -36,7 +36,8 @@ export function endOf(revocation: Revocation, now: number): number {
   return lastIssued + longestTokenLifeSeconds + marginSeconds
 }
 
-const maxEntries = 100_000
+/** What may be written. */
+export const maxEntries = 100_000
 
 /** In this process's own memory: gone with it, and known to no other replica. */
 export function createMemoryRevocations(clock: () => number): RevocationStore {

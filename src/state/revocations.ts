@@ -19,6 +19,16 @@ export const revocationKinds = [
 ] as const
 export type RevocationKind = (typeof revocationKinds)[number]
 
+/** Identifiers that an issuer gives, and that mean nothing without it. */
+export function isOfIssuer(kind: RevocationKind): boolean {
+  return kind !== 'presenter' && kind !== 'certificate'
+}
+
+/** What is named has tokens before and after: `before` says which are hit. */
+export function takesBefore(kind: RevocationKind): boolean {
+  return kind === 'subject' || kind === 'session' || kind === 'presenter'
+}
+
 export interface RevocationEntry {
   readonly revocation: Revocation
   /** Unix seconds; it hits nothing from then on. Infinity: for ever. */

@@ -1,5 +1,6 @@
 /** Keeps one issuer's keys fresh in the background, so that no check ever waits for a key server. */
 
+import { type Refusal, refuse } from '../decision/decision.ts'
 import type { Algorithm } from './algorithms.ts'
 import type { FetchedDocument } from './fetch.ts'
 import { importKeySet, selectKey, type VerificationKey } from './key-set.ts'
@@ -118,6 +119,17 @@ export function createKeySource(options: KeySourceOptions): KeySource {
       end.abort()
     },
   }
+}
+
+/** The key for a token's header, or why there is none. */
+export function findKey(
+  keys: Pick<KeySource, 'find'>,
+  keyId: string | undefined,
+  algorithm: string,
+): VerificationKey | Refusal {
+  const key = keys.find(keyId, algorithm)
+  if (key === 'unavailable') return refuse('keys_unavailable')
+  return key === 'unknown' ? refuse('token_key_unknown') : key
 }
 
 async function within<T>(limitMs: number, work: Promise<T>): Promise<T> {

@@ -1,11 +1,11 @@
 /** Verifies the signed texts that are no access tokens, status lists and security events: one `typ`, one issuer's keys, and claims only afterwards. */
 
-import { type Refusal, refuse } from '../decision/decision.ts'
+import { isRefusal, type Refusal, refuse } from '../decision/decision.ts'
 import { type JsonObject, member } from '../strict-json.ts'
 import { algorithms } from './algorithms.ts'
 import { decodeObject, forbiddenMember, normaliseType, splitJws } from './jws.ts'
 import type { VerificationKey } from './key-set.ts'
-import type { KeySource } from './key-source.ts'
+import { findKey, type KeySource } from './key-source.ts'
 import { verifySignature } from './signature.ts'
 
 export type SignatureKeys = Pick<KeySource, 'find' | 'isCurrent'>
@@ -44,9 +44,8 @@ export async function verifySignedText(
     return refuse('token_algorithm_refused')
   const keyId = member(header, 'kid')
   if (keyId !== undefined && typeof keyId !== 'string') return refuse('token_malformed', 'kid')
-  const key = keys.find(keyId, algorithm)
-  if (key === 'unavailable') return refuse('keys_unavailable')
-  if (key === 'unknown') return refuse('token_key_unknown')
+  const key = findKey(keys, keyId, algorithm)
+  if (isRefusal(key)) return key
   if (!(await verifySignature(text, key.key, key.algorithm)))
     return refuse('token_signature_invalid')
   // The key may have been withdrawn while the signature was checked.

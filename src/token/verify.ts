@@ -7,7 +7,7 @@ import type { Algorithm } from './algorithms.ts'
 import { type IdentitySource, judgeTime, readClaims, type TokenClaims } from './claims.ts'
 import { normaliseType, readJws, type UnverifiedJws } from './jws.ts'
 import type { VerificationKey } from './key-set.ts'
-import type { KeySource } from './key-source.ts'
+import { findKey, type KeySource } from './key-source.ts'
 import { verifySignature } from './signature.ts'
 
 declare const verified: unique symbol
@@ -162,9 +162,8 @@ export function createTokenIssuer(settings: IssuerSettings, keys: KeySource): To
     if (!algorithms.has(jws.algorithm)) return refuse('token_algorithm_refused')
     const typeTaken = jws.type === undefined ? takesNoType : types.has(jws.type)
     if (!typeTaken) return refuse('token_type_refused')
-    const key = keys.find(jws.keyId, jws.algorithm)
-    if (key === 'unavailable') return refuse('keys_unavailable')
-    if (key === 'unknown') return refuse('token_key_unknown')
+    const key = findKey(keys, jws.keyId, jws.algorithm)
+    if (isRefusal(key)) return key
     if (rejected.get(text) === key) return refuse('token_signature_invalid')
     if (!(await verifySignature(text, key.key, key.algorithm))) {
       rejected.set(text, key)

@@ -1,16 +1,14 @@
 /** One real Check against a running server, as Envoy would ask it, and its answer in plain words. */
 
-import { fileURLToPath } from 'node:url'
 import {
   type ChannelCredentials,
   Client,
   credentials,
   type MethodDefinition,
-  type ServiceDefinition,
   type ServiceError,
   status,
 } from '@grpc/grpc-js'
-import { loadSync } from '@grpc/proto-loader'
+import { authorizationFile, authorizationName, loadService } from './proto.ts'
 
 export interface ClientTls {
   /** PEM bundle that must verify the server. */
@@ -73,8 +71,6 @@ interface MetadataValue {
   readonly numberValue?: number
 }
 
-/** The same folder from src/wire and from dist/wire. */
-const protosDirectory = fileURLToPath(new URL('../../protos', import.meta.url))
 const maxAnswerBytes = 1024 * 1024
 
 /**
@@ -118,11 +114,9 @@ export async function callCheck(
   }
 }
 
+/** Statuses as numbers, which are what is told. */
 function loadCheck(): MethodDefinition<Buffer, CheckResponse> {
-  const service = loadSync('envoy/service/auth/v3/external_auth.proto', {
-    includeDirs: [protosDirectory],
-    defaults: true,
-  })['envoy.service.auth.v3.Authorization'] as ServiceDefinition
+  const service = loadService(authorizationFile, authorizationName, {})
   return service['Check'] as MethodDefinition<Buffer, CheckResponse>
 }
 

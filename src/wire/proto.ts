@@ -2,7 +2,7 @@
 
 import { fileURLToPath } from 'node:url'
 import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js'
-import { loadSync } from '@grpc/proto-loader'
+import { loadSync, type Options } from '@grpc/proto-loader'
 
 /** The same folder from src/wire and from dist/wire. */
 const protosDirectory = fileURLToPath(new URL('../../protos', import.meta.url))
@@ -24,11 +24,18 @@ export interface AuthorizationService extends ServiceDefinition {
   readonly Check: MethodDefinition<Buffer, Buffer>
 }
 
-function loadService(file: string, name: string): ServiceDefinition {
+export const authorizationFile = 'envoy/service/auth/v3/external_auth.proto'
+export const authorizationName = 'envoy.service.auth.v3.Authorization'
+
+export function loadService(
+  file: string,
+  name: string,
+  more: Options = { enums: String },
+): ServiceDefinition {
   const definition = loadSync(file, {
     includeDirs: [protosDirectory],
-    enums: String,
     defaults: true,
+    ...more,
   })[name]
   if (definition === undefined || 'format' in definition)
     throw new Error(`protos/ has no service ${name}`)
@@ -45,10 +52,7 @@ export const healthService = loadService(
  * encode.ts writes the answer.
  */
 export const authorizationService: AuthorizationService = (() => {
-  const service = loadService(
-    'envoy/service/auth/v3/external_auth.proto',
-    'envoy.service.auth.v3.Authorization',
-  )
+  const service = loadService(authorizationFile, authorizationName)
   const check = service['Check']
   if (check === undefined) throw new Error('protos/ has no method Check')
   const asIs = (bytes: Buffer) => bytes

@@ -1,7 +1,7 @@
 /** The gRPC server: checks and health on every address, and a drain that ends in time. */
 
-import { setTimeout as sleep } from 'node:timers/promises'
 import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from '@grpc/grpc-js'
+import { endsWithin } from '../time-limit.ts'
 import type { TlsFiles } from '../tls-files.ts'
 import { createCheckHandler, type HandlerOptions } from './handler.ts'
 import { createHealth } from './health.ts'
@@ -63,8 +63,7 @@ export async function startServer(options: ServerOptions): Promise<Authorization
       for (const address of addresses) server.drain(address, limitMs)
       const shutDown = new Promise<void>((resolve) => server.tryShutdown(() => resolve()))
       // A connection that never became HTTP/2, TLS towards a plaintext port, keeps it waiting for ever.
-      const limit = sleep(limitMs + graceMs, undefined, { ref: false })
-      await Promise.race([shutDown, limit])
+      await endsWithin(limitMs + graceMs, shutDown, { ref: false })
       server.forceShutdown()
     },
   }

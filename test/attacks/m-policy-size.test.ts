@@ -11,6 +11,7 @@ import { compileMatch, matchRoute } from '../../src/policy/match.ts'
 import { parsePolicy } from '../../src/policy/parse.ts'
 import type { Request } from '../../src/request.ts'
 import { edit } from '../support/policy-text.ts'
+import { bareRequest } from '../support/request.ts'
 import { basePolicy } from '../support/world.ts'
 
 /** Where the parser of a megabyte must not go on for ever; what each took is in the log of the test. */
@@ -57,18 +58,8 @@ test('M226: a text of 100,000 characters in any place of a policy is judged', (t
       t.false(parsePolicy(edit(basePolicy, from, make(long(unit)))).ok, `${from} ${unit}`)
 })
 
-const requestOf = (path: string, host = 'a.test', method = 'GET'): Request => ({
-  path,
-  host,
-  method,
-  id: '',
-  authorization: { kind: 'absent' },
-  dpop: { kind: 'absent' },
-  traceparent: '',
-  reservedHeaders: [],
-  peer: { certificate: '', principal: '', destination: '', xfcc: { kind: 'absent' } },
-  context: new Map(),
-})
+const requestOf = (path: string, host = 'a.test', method = 'GET'): Request =>
+  bareRequest({ path, host, method })
 
 test('M235: ten thousand routes load, and each takes its own path; the times are in the log', (t) => {
   const routes = lines(

@@ -15,6 +15,7 @@ import { compileMatch, matchRoute } from '../../src/policy/match.ts'
 import { parsePolicy } from '../../src/policy/parse.ts'
 import type { Request } from '../../src/request.ts'
 import { edit, problemsOf } from '../support/policy-text.ts'
+import { bareRequest } from '../support/request.ts'
 import { basePolicy, createWorld, ordersId } from '../support/world.ts'
 
 /** A policy in the form that people write: one thing a line, so that every line break is a place to be cut off at. */
@@ -101,18 +102,8 @@ test('M226: what would be a slow pattern is an ordinary text in every place that
   t.is(nameOf(matchRoute(routes, requestOf('/(a+)+$'))), 'identity')
 })
 
-const requestOf = (path: string, host = 'a.test', method = 'GET'): Request => ({
-  path,
-  host,
-  method,
-  id: '',
-  authorization: { kind: 'absent' },
-  dpop: { kind: 'absent' },
-  traceparent: '',
-  reservedHeaders: [],
-  peer: { certificate: '', principal: '', destination: '', xfcc: { kind: 'absent' } },
-  context: new Map(),
-})
+const requestOf = (path: string, host = 'a.test', method = 'GET'): Request =>
+  bareRequest({ path, host, method })
 
 function nameOf(route: ReturnType<typeof matchRoute<Named>>): string | undefined {
   return route === undefined || isRefusal(route) ? undefined : route.name

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { isRefusal } from '../../src/decision/decision.ts'
 import { compileMatch, matchRoute, type RouteMatch } from '../../src/policy/match.ts'
 import type { Request } from '../../src/request.ts'
+import { bareRequest } from '../support/request.ts'
 
 type Match = Parameters<typeof compileMatch>[0]
 
@@ -16,18 +17,7 @@ interface Asked {
 const asked = { host: 'a.test', method: 'GET', path: '/v1/x' }
 
 function requestOf({ host, method, path, context = {} }: Asked): Request {
-  return {
-    id: '1',
-    method,
-    host,
-    path,
-    authorization: { kind: 'absent' },
-    dpop: { kind: 'absent' },
-    traceparent: '',
-    reservedHeaders: [],
-    peer: { certificate: '', principal: '', destination: '', xfcc: { kind: 'absent' } },
-    context: new Map(Object.entries(context)),
-  }
+  return bareRequest({ method, host, path, context: new Map(Object.entries(context)) })
 }
 
 type Named = RouteMatch & { readonly name: string }

@@ -5,16 +5,13 @@
 
 import { giveUp } from '../../src/answer.ts'
 import { check, type Policy, type Tools } from '../../src/check.ts'
-import { createNonceKeeper } from '../../src/confirmation/nonce.ts'
-import { createProofKeys } from '../../src/confirmation/proof-keys.ts'
 import { isRefusal } from '../../src/decision/decision.ts'
-import { createCertificateReader } from '../../src/evidence/certificate.ts'
-import { createXfccReader } from '../../src/evidence/hop.ts'
 import { createTrustStore } from '../../src/evidence/trust.ts'
 import { decisionLine } from '../../src/observe/decision-log.ts'
 import { compilePolicy } from '../../src/policy/compile.ts'
 import { parsePolicy } from '../../src/policy/parse.ts'
 import type { Request } from '../../src/request.ts'
+import { assembleTools } from '../../src/service/tool-set.ts'
 import { createMemoryReplay } from '../../src/state/memory.ts'
 import type { ReplayStore } from '../../src/state/replay.ts'
 import { createMemoryRevocations, type RevocationFeed } from '../../src/state/revocation-feed.ts'
@@ -136,16 +133,9 @@ export function createTestTools(
   nonceKey: Buffer | 'unknown' = Buffer.alloc(32, 7),
   revocations: RevocationFeed = createMemoryRevocations(() => startedAt),
 ): Tools {
-  const certificates = createCertificateReader()
-  return {
-    evidence: { certificates, xfcc: createXfccReader(certificates) },
-    proofs: {
-      keys: createProofKeys(),
-      nonces: createNonceKeeper(() => (nonceKey === 'unknown' ? undefined : nonceKey)),
-    },
-    replay,
-    revocations,
-  }
+  return assembleTools({ replay, revocations }, () =>
+    nonceKey === 'unknown' ? undefined : nonceKey,
+  )
 }
 
 /** A fixed point in time, inside the validity of every certificate that is made without dates. */

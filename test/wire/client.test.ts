@@ -10,6 +10,7 @@ import { encodeCheckJson } from '../../src/wire/check-json.ts'
 import { type CheckCall, callCheck } from '../../src/wire/client.ts'
 import { authorizationService, healthService } from '../../src/wire/proto.ts'
 import { type AuthorizationServer, type ServerOptions, startServer } from '../../src/wire/server.ts'
+import { judgeBy } from '../support/judge.ts'
 import { createAuthority, type Leaf } from '../support/pki.ts'
 
 const canary = 'canary-token'
@@ -33,10 +34,7 @@ async function start(
   const server = await startServer({
     addresses: ['127.0.0.1:0'],
     tls: undefined,
-    judge: () => ({
-      decide: async () => denyOutright('route_unmatched'),
-      refuse: ({ refused, detail }) => denyOutright(refused, detail),
-    }),
+    judge: judgeBy(async () => denyOutright('route_unmatched')),
     onDecision: () => {},
     onError: () => {},
     onTlsProblem: () => {},
