@@ -39,8 +39,15 @@ bench: $(installed) ## Measure beside a constant-answer server, in one run
 chart: ## Check the Helm chart (not in this version)
 	@echo "the chart is not in this version: see helm/README.md" >&2; exit 3
 
-image: ## Build the container image (not in this version)
-	@echo "the image is not in this version: see helm/README.md" >&2; exit 3
+IMAGE ?= meshbind:$(shell sed -n 's/^  "version": "\(.*\)",/\1/p' package.json)
+
+image: ## Build the container image with Docker (IMAGE=name:tag, SOURCE_URL=)
+	@docker version >/dev/null 2>&1 || { echo "make image needs Docker with buildx, and a daemon that runs: https://docs.docker.com/engine/install (docker version says what is missing)" >&2; exit 3; }
+	@bases=$$(sh .github/release/pin-bases.sh) || exit 3; echo "$$bases" >&2; \
+	docker buildx build $$bases --load --tag "$(IMAGE)" --build-arg "SOURCE_URL=$(SOURCE_URL)" \
+	  --build-arg "VERSION=$$(sed -n 's/^  "version": "\(.*\)",/\1/p' package.json)" \
+	  --build-arg "COMMIT=$$(git rev-parse --short HEAD 2>/dev/null || echo unknown)" .
+	@sh .github/release/try-image.sh "$(IMAGE)"
 
 clean: ## Remove what was built, installed and fetched
 	@rm -rf dist node_modules .cache

@@ -4,8 +4,10 @@ import type { Command } from 'commander'
 import { createProgram } from '../src/cli/program.ts'
 import { type Reason, type ReasonEntry, reasons } from '../src/decision/reasons.ts'
 import { policyJsonSchema } from '../src/policy/schema.ts'
+import { chartPage } from './chart-page.ts'
 import { metricsPage } from './metrics-page.ts'
 import { troubleshootingPage } from './troubleshooting-page.ts'
+import { valuesJsonSchema } from './values-schema.ts'
 
 /** Path below the repository's root → text. */
 export function generatedPages(): ReadonlyMap<string, string> {
@@ -15,6 +17,8 @@ export function generatedPages(): ReadonlyMap<string, string> {
     ['docs/metrics.md', metricsPage()],
     ['docs/troubleshooting.md', troubleshootingPage()],
     ['docs/policy.schema.json', `${JSON.stringify(policyJsonSchema(), null, 2)}\n`],
+    ['helm/meshbind/values.schema.json', `${JSON.stringify(valuesJsonSchema(), null, 2)}\n`],
+    ['helm/meshbind/README.md', chartPage()],
   ])
 }
 

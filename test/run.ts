@@ -4,12 +4,21 @@ import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { findEnvoy } from './support/envoy.ts'
+import { provideHelm } from './support/helm.ts'
+import { provideKubeSchemas } from './support/kube-sources.ts'
 
 const ava = fileURLToPath(new URL('../node_modules/ava/entrypoints/cli.js', import.meta.url))
 const terminal = process.stderr.isTTY
 
 /** Fetched before the tests start, so that no test waits for it. Its absence is the tests' own affair. */
-await findEnvoy((message) => process.stderr.write(`… ${message}\n`)).catch(() => {})
+const say = (message: string) => process.stderr.write(`… ${message}\n`)
+await findEnvoy(say).catch(() => {})
+
+/** Only for the tests of the chart: where there is no Helm, to build one takes minutes. */
+const chosen = process.argv.slice(2).filter((argument) => argument.endsWith('.test.ts'))
+if (chosen.length === 0 || chosen.some((file) => file.includes('helm')))
+  for (const provide of [provideHelm, provideKubeSchemas])
+    await provide(say).catch((error: Error) => say(error.message))
 
 /** Every test file and every meshbind that it starts loads the same modules: they are compiled once. */
 const compileCache = fileURLToPath(new URL('../.cache/compile', import.meta.url))

@@ -1,4 +1,4 @@
-/** The admin listener: health, metrics, the policy in force, the rollout report. GET only; nothing here changes anything or tells a secret. */
+/** The admin and the probe listener: health, metrics, and for operators the policy in force and the rollout report. GET only; nothing here changes anything or tells a secret. */
 
 import { createServer, type ServerResponse } from 'node:http'
 import { listen } from './listen.ts'

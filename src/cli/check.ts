@@ -4,6 +4,7 @@ import { Command } from 'commander'
 import { badInput, CommandError, exitCode } from '../exit.ts'
 import { readBoundedFile } from '../service/read-file.ts'
 import type { CheckAnswer, ClientTls } from '../wire/client.ts'
+import { findDifference, readExpectation } from './expectation.ts'
 import { readOrRefuse } from './explain.ts'
 import { readJsonInput } from './json-input.ts'
 import { type Exit, examples, outputOption } from './options.ts'
@@ -20,6 +21,7 @@ interface CheckFlags {
   readonly tlsKey?: string
   readonly tlsName?: string
   readonly timeout: string
+  readonly expect?: string
   readonly example?: true
   readonly output: string
 }
@@ -28,7 +30,7 @@ export function checkCommand(exit: Exit): Command {
   return new Command('check')
     .exitOverride()
     .description(
-      'Ask a running server one CheckRequest. Exit code 0 if it allows, 1 if it denies, 3 if it cannot be asked.',
+      'Ask a running server one CheckRequest. Exit code 0 if it allows, 1 if it denies, 3 if it cannot be asked. With --expect: 0 if the answer is as expected, 1 if not.',
     )
     .argument('[file]', 'a CheckRequest as JSON; - for standard input')
     .option('--target <address>', 'host:port or unix:/path of the server')
@@ -40,6 +42,10 @@ export function checkCommand(exit: Exit): Command {
       'the name in the server’s certificate, where the target is another',
     )
     .option('--timeout <duration>', 'how long to wait for the answer', '2s')
+    .option(
+      '--expect <what>',
+      'allow or deny (what the asker is told), or a reason of docs/reasons.md (what is recorded, in mode audit too)',
+    )
     .option('--example', 'print a CheckRequest to start from, and ask nobody')
     .addOption(outputOption())
     .addHelpText(
@@ -48,6 +54,7 @@ export function checkCommand(exit: Exit): Command {
         'meshbind check --example > request.json',
         'meshbind check --target 127.0.0.1:9191 request.json',
         'meshbind check --target unix:/run/meshbind/authz.sock request.json --output json',
+        'meshbind check --target 127.0.0.1:9191 request.json --expect allow',
       ),
     )
     .action(async (file: string | undefined, flags: CheckFlags) => {
@@ -55,11 +62,15 @@ export function checkCommand(exit: Exit): Command {
         process.stdout.write(`${JSON.stringify(exampleRequest, null, 2)}\n`)
         return exit(exitCode.good)
       }
+      const expected = flags.expect === undefined ? undefined : readExpectation(flags.expect)
       const answer = await ask(file, flags)
       process.stdout.write(
         flags.output === 'json' ? `${JSON.stringify(answer, null, 2)}\n` : renderAnswer(answer),
       )
-      return exit(answer.allowed ? exitCode.good : exitCode.no)
+      if (expected === undefined) return exit(answer.allowed ? exitCode.good : exitCode.no)
+      const difference = findDifference(expected, answer)
+      if (difference !== undefined) process.stderr.write(`${difference}\n`)
+      return exit(difference === undefined ? exitCode.good : exitCode.no)
     })
 }
 

@@ -1,17 +1,8 @@
-/** `meshbind serve`: its flags and environment variables, read strictly (contract §3). */
+/** `meshbind serve`: its flags and environment variables (contract §3). */
 
 import { Command, Option } from 'commander'
-import { CommandError } from '../exit.ts'
-import type { ServeSettings } from '../service/serve.ts'
 import { type Exit, examples } from './options.ts'
-import {
-  adminAddress,
-  decisionLogMode,
-  listenAddress,
-  milliseconds,
-  positiveInteger,
-  stateAddress,
-} from './settings.ts'
+import { type ServeFlags, serveSettings } from './serve-settings.ts'
 
 export function serveCommand(exit: Exit): Command {
   const option = (flags: string, environment: string, description: string) =>
@@ -59,6 +50,13 @@ export function serveCommand(exit: Exit): Command {
     )
     .addOption(
       option(
+        '--probe <address>',
+        'MESHBIND_PROBE',
+        'host:port for /livez, /readyz and /metrics alone, which name no workload, or off',
+      ).default('off'),
+    )
+    .addOption(
+      option(
         '--events <address>',
         'MESHBIND_EVENTS',
         'host:port where security events are pushed to (RFC 8935), or off',
@@ -97,10 +95,24 @@ export function serveCommand(exit: Exit): Command {
     )
     .addOption(
       option(
+        '--max-connection-age <duration>',
+        'MESHBIND_MAX_CONNECTION_AGE',
+        'ask Envoy for a new connection after this long, give or take a tenth, so that new replicas get their share; or off',
+      ).default('off'),
+    )
+    .addOption(
+      option(
         '--state <where>',
         'MESHBIND_STATE',
         'spent proofs, revocations and the nonce key: memory, or redis://… (rediss://…) shared by replicas',
       ).default('memory'),
+    )
+    .addOption(
+      option(
+        '--replicas <count>',
+        'MESHBIND_REPLICAS',
+        'how many replicas share the work; more than one, each of which remembers proofs alone, are warned of',
+      ).default('1'),
     )
     .addOption(
       option(
@@ -123,9 +135,16 @@ export function serveCommand(exit: Exit): Command {
     )
     .addOption(
       option(
+        '--shutdown-delay <duration>',
+        'MESHBIND_SHUTDOWN_DELAY',
+        'after SIGTERM, say not ready and answer as ever for this long before the drain',
+      ).default('0s'),
+    )
+    .addOption(
+      option(
         '--drain <duration>',
         'MESHBIND_DRAIN',
-        'longest wait for checks in flight after SIGTERM',
+        'longest wait for checks in flight after SIGTERM, once the delay is over',
       ).default('10s'),
     )
     .addHelpText(
@@ -135,6 +154,7 @@ export function serveCommand(exit: Exit): Command {
         'meshbind serve --policy policy.yaml --listen unix:/run/meshbind/authz.sock --decision-log all',
         'meshbind serve --policy policy.yaml --state redis://redis.meshbind.svc:6379',
         'MESHBIND_POLICY=policy.yaml meshbind serve --admin off',
+        'meshbind serve --policy policy.yaml --listen 0.0.0.0:9191 --probe 0.0.0.0:9465 --shutdown-delay 10s',
       ),
     )
     .action(async (flags: ServeFlags) => {
@@ -142,64 +162,4 @@ export function serveCommand(exit: Exit): Command {
       const { serve } = await import('../service/serve.ts')
       exit(await serve(settings))
     })
-}
-
-interface ServeFlags {
-  readonly policy: string
-  /** Each may hold several, comma-separated: the environment has one text for all. */
-  readonly listen: readonly string[]
-  readonly tlsCert?: string
-  readonly tlsKey?: string
-  readonly tlsClientCa?: string
-  readonly admin: string
-  readonly events: string
-  readonly eventsTlsCert?: string
-  readonly eventsTlsKey?: string
-  readonly eventsTlsClientCa?: string
-  readonly deadline: string
-  readonly maxInFlight: string
-  readonly state: string
-  readonly nonceKeyFile?: string
-  readonly logLevel: ServeSettings['logLevel']
-  readonly decisionLog: string
-  readonly drain: string
-}
-
-function serveSettings(flags: ServeFlags): ServeSettings {
-  const listen = flags.listen.flatMap((addresses) => addresses.split(','))
-  return {
-    policy: flags.policy,
-    listen: listen.map((address) => listenAddress('--listen', address)),
-    tls: tlsFiles('--tls', flags.tlsCert, flags.tlsKey, flags.tlsClientCa),
-    admin: flags.admin === 'off' ? undefined : adminAddress('--admin', flags.admin),
-    events: eventSettings(flags),
-    deadlineMs: milliseconds('--deadline', flags.deadline),
-    maxInFlight: positiveInteger('--max-in-flight', flags.maxInFlight),
-    state: stateAddress('--state', flags.state),
-    nonceKeyFile: flags.nonceKeyFile,
-    logLevel: flags.logLevel,
-    decisionLog: decisionLogMode('--decision-log', flags.decisionLog),
-    drainMs: milliseconds('--drain', flags.drain),
-  }
-}
-
-function eventSettings(flags: ServeFlags): ServeSettings['events'] {
-  const { eventsTlsCert, eventsTlsKey, eventsTlsClientCa } = flags
-  const tls = tlsFiles('--events-tls', eventsTlsCert, eventsTlsKey, eventsTlsClientCa)
-  if (flags.events === 'off') return undefined
-  return { address: adminAddress('--events', flags.events), tls }
-}
-
-/** @param prefix Of the three flags. */
-function tlsFiles(
-  prefix: string,
-  certificate: string | undefined,
-  key: string | undefined,
-  clientCa: string | undefined,
-): ServeSettings['tls'] {
-  if (certificate !== undefined && key !== undefined) return { certificate, key, clientCa }
-  if (certificate === undefined && key === undefined && clientCa === undefined) return undefined
-  throw new CommandError(
-    `${prefix}-cert and ${prefix}-key go together; ${prefix}-client-ca needs both`,
-  )
 }

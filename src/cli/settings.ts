@@ -5,6 +5,10 @@ import type { DecisionLogMode } from '../observe/decision-log.ts'
 import { isListenAddress } from '../wire/listen.ts'
 
 const unitMs: { readonly [unit: string]: number } = { ms: 1, s: 1000, m: 60_000 }
+/** A timer of Node that is set for more than 2^31 - 1 ms fires at once; a tenth more than this is still less. */
+const longestText = '28800m (20 days)'
+const longestMs = 28_800 * 60_000
+const shortestConnectionAgeMs = 1000
 
 /** `150ms`, `10s`, `1m` in milliseconds. */
 export function milliseconds(flag: string, text: string): number {
@@ -13,7 +17,23 @@ export function milliseconds(flag: string, text: string): number {
   if (digits === undefined || factor === undefined) {
     throw new CommandError(`${flag}: \`${text}\` is no duration; write it like 150ms, 10s or 1m`)
   }
-  return Number(digits) * factor
+  const value = Number(digits) * factor
+  if (value > longestMs)
+    throw new CommandError(`${flag}: \`${text}\` is too long; the longest is ${longestText}`)
+  return value
+}
+
+/** As `milliseconds`, or `0s` for none. */
+export function delayMilliseconds(flag: string, text: string): number {
+  return /^0(?:ms|s|m)$/.test(text) ? 0 : milliseconds(flag, text)
+}
+
+/** A second at least: younger connections would cost more in handshakes than their checks. */
+export function connectionAge(flag: string, text: string): number {
+  const value = milliseconds(flag, text)
+  if (value < shortestConnectionAgeMs)
+    throw new CommandError(`${flag}: \`${text}\` is too short; write 1s or more, or off`)
+  return value
 }
 
 export function positiveInteger(flag: string, text: string): number {

@@ -1,4 +1,4 @@
-/** The pages of the admin listener (contract §8). */
+/** The pages of the admin listener, and of the probe listener, which has a part of them (contract §8). */
 
 import { jsonPage, type PageMaker } from '../admin/server.ts'
 import { readNeeds } from '../observe/evidence-seen.ts'
@@ -57,6 +57,13 @@ export function adminPages(options: PageOptions): ReadonlyMap<string, PageMaker>
       }),
     ],
   ])
+}
+
+/** What kubelet and Prometheus ask for. The others name workloads, and have no place where every pod may look. */
+const probed = ['/livez', '/readyz', '/metrics']
+
+export function probePages(pages: ReadonlyMap<string, PageMaker>): ReadonlyMap<string, PageMaker> {
+  return new Map([...pages].filter(([path]) => probed.includes(path)))
 }
 
 function describePolicy({ current, loadedAt, problem }: PolicyKeeper) {

@@ -89,6 +89,8 @@ export async function callCheck(
     'grpc.max_receive_message_length': maxAnswerBytes,
     // The question may hold a token: it goes to the target, and to no proxy that the environment names.
     'grpc.enable_http_proxy': 0,
+    // Nor has a TXT record of the target's name any say in how it is asked.
+    'grpc.service_config_disable_resolution': 1,
     ...(call.tls?.serverName === undefined
       ? {}
       : { 'grpc.ssl_target_name_override': call.tls.serverName }),

@@ -90,7 +90,7 @@ test('contract §1: one real Check against a running server: 0 allowed, 1 denied
     ...token.split('.'),
     ...[orders, thief].flatMap(({ envoyText }) => envoyText.match(/[A-Za-z0-9]{40,}/g) ?? []),
   ]
-  for (const target of [`127.0.0.1:${meshbind.port}`, socket]) {
+  for (const target of [`127.0.0.1:${meshbind.port}`, `localhost:${meshbind.port}`, socket]) {
     const owner = await check('--target', target, ...patient, 'owner.json')
     t.deepEqual([owner.code, owner.stderr], [0, ''])
     t.regex(owner.stdout, /^ALLOWED\n/)
@@ -105,6 +105,63 @@ test('contract §1: one real Check against a running server: 0 allowed, 1 denied
   const json = await check('--target', socket, ...patient, 'thief.json', '--output', 'json')
   const { allowed, http, metadata } = JSON.parse(json.stdout)
   t.deepEqual([allowed, http, metadata.reason], [false, 401, 'binding_mismatch'])
+})
+
+test('check --expect: a verdict is what the asker is told, a reason is what is recorded, in mode audit too', async (t) => {
+  write('jwks.json', JSON.stringify(issuer.jwks))
+  const asked: readonly (readonly [
+    mode: string,
+    file: string,
+    expected: string,
+    code: number,
+    said: string,
+  ])[] = [
+    ['enforce', 'owner.json', 'allow', 0, ''],
+    ['enforce', 'thief.json', 'deny', 0, ''],
+    ['enforce', 'thief.json', 'binding_mismatch', 0, ''],
+    [
+      'enforce',
+      'thief.json',
+      'allow',
+      1,
+      'expected allow, and the answer is deny, reason binding_mismatch, in mode enforce\n',
+    ],
+    [
+      'enforce',
+      'thief.json',
+      'binding_rotated',
+      1,
+      'expected binding_rotated, and the answer is deny, reason binding_mismatch, in mode enforce\n',
+    ],
+    [
+      'enforce',
+      'owner.json',
+      'binding_mismatch',
+      1,
+      'expected binding_mismatch, and the answer is allow, without a reason, in mode enforce\n',
+    ],
+    ['audit', 'thief.json', 'allow', 0, ''],
+    ['audit', 'thief.json', 'binding_mismatch', 0, ''],
+    [
+      'audit',
+      'thief.json',
+      'deny',
+      1,
+      'expected deny, and the answer is allow, reason binding_mismatch, in mode audit\n',
+    ],
+  ]
+  for (const mode of ['enforce', 'audit']) {
+    const policy = write(`${mode}.yaml`, basePolicy.replace('spec:', `spec:\n  mode: ${mode}`))
+    const addresses = ['--listen', '127.0.0.1:0', '--admin', 'off', '--deadline', '30s']
+    const meshbind = await startMeshbind(['--policy', join(directory, policy), ...addresses])
+    t.teardown(() => meshbind.stop())
+    const target = ['--target', `127.0.0.1:${meshbind.port}`, ...patient]
+    for (const [, file, expected, code, said] of asked.filter(([of]) => of === mode)) {
+      const ended = await check(...target, file, '--expect', expected)
+      t.deepEqual([ended.code, ended.stderr], [code, said], `${mode} ${file} ${expected}`)
+      t.regex(ended.stdout, /^(?:ALLOWED\b|DENIED )/, 'the answer is shown as without it')
+    }
+  }
 })
 
 test('--example is a CheckRequest that is taken as it is, and asks nobody', async (t) => {
@@ -140,6 +197,9 @@ test('a server that answers with the token itself is not repeated', async (t) =>
     t.is(ended.code, 0)
     t.regex(ended.stdout, /Authorization.*\(not shown\)/s)
     t.false(ended.stdout.includes('canary'))
+    const otherwise = await check('--target', target, ...patient, 'owner.json', '--expect', 'deny')
+    t.is(otherwise.code, 1)
+    t.is(otherwise.stderr, 'expected deny, and the answer is allow, without a reason\n')
   }
 })
 
@@ -152,6 +212,19 @@ const usage: readonly (readonly [args: string, code: number, said: RegExp])[] = 
   ['--target 127.0.0.1:1 --tls-cert a owner.json', 2, /go together/],
   ['--target 127.0.0.1:1 --tls-name a owner.json', 2, /need --tls-ca/],
   ['--target 127.0.0.1:1 --tls-ca none.pem owner.json', 2, /none\.pem: there is no such file/],
+  [
+    '--target 127.0.0.1:1 --expect binding_mismach owner.json',
+    2,
+    /--expect: `binding_mismach` is no reason; did you mean binding_mismatch\?/,
+  ],
+  ['--target 127.0.0.1:1 --expect Allow owner.json', 2, /did you mean allow\?/],
+  [
+    '--target 127.0.0.1:1 --expect toString owner.json',
+    2,
+    /write allow, deny, or a reason of docs\/reasons\.md/,
+  ],
+  ['--target unix:/nowhere/authz.sock owner.json --expect deny', 3, /nothing listens there/],
+  ['--target dns:///localhost:1 owner.json', 2, /write host:port/],
   ['--target unix:/nowhere/authz.sock owner.json', 3, /nothing listens there/],
 ]
 for (const [args, code, said] of usage) {

@@ -56,6 +56,10 @@ test('contract §3: serve --help names every flag with its environment variable 
     '--tls-key': 'env: MESHBIND_TLS_KEY',
     '--tls-client-ca': 'env: MESHBIND_TLS_CLIENT_CA',
     '--admin': 'default: "127.0.0.1:9464", env: MESHBIND_ADMIN',
+    '--probe': 'default: "off", env: MESHBIND_PROBE',
+    '--max-connection-age': 'default: "off", env: MESHBIND_MAX_CONNECTION_AGE',
+    '--replicas': 'default: "1", env: MESHBIND_REPLICAS',
+    '--shutdown-delay': 'default: "0s", env: MESHBIND_SHUTDOWN_DELAY',
     '--deadline': 'default: "150ms", env: MESHBIND_DEADLINE',
     '--max-in-flight': 'default: "1024", env: MESHBIND_MAX_IN_FLIGHT',
     '--log-level': 'default: "info", env: MESHBIND_LOG_',
@@ -92,18 +96,27 @@ for (const [args, said] of usage) {
 }
 
 const aDuration = /is no duration; write it like 150ms, 10s or 1m/
+const tooLong = /is too long; the longest is 28800m \(20 days\)/
 const anAddress = /is no address; write host:port \(127\.0\.0\.1:9191\) or unix:\/absolute\/path/
 const together = /--tls-cert and --tls-key go together; --tls-client-ca needs both/
 const values: readonly (readonly [flag: string, given: readonly string[], said: RegExp])[] = [
   ['--deadline', ['5', '0ms', '-1s', '1.5s', '1h', '150 ms', '9999999ms', 'Infinity'], aDuration],
-  ['--drain', ['forever', '10', '1e3s', '010s'], aDuration],
+  ['--drain', ['forever', '10', '1e3s', '010s', '0s'], aDuration],
+  ['--drain', ['28801m', '999999m'], tooLong],
+  ['--shutdown-delay', ['off', '0', '00s', '-1s', '5'], aDuration],
+  ['--shutdown-delay', ['28801m'], tooLong],
+  ['--max-connection-age', ['5', '0s', 'on', 'OFF'], aDuration],
+  ['--max-connection-age', ['999ms', '1ms'], /is too short; write 1s or more, or off/],
+  ['--max-connection-age', ['28801m'], tooLong],
   ['--max-in-flight', ['0', '-1', '1e3', '1.5', '0x10', 'many'], /is no positive whole number/],
+  ['--replicas', ['0', '-1', '1.5', 'two'], /is no positive whole number/],
   ['--listen', ['nowhere', ':80', 'unix:relative', '127.0.0.1', 'a b:1', '::1:80'], anAddress],
   [
     '--admin',
     ['on', '9464', 'http://127.0.0.1:9464/', 'unix:/a'],
     /write host:port \(127\.0\.0\.1:9464\) or off/,
   ],
+  ['--probe', ['on', '9465', 'unix:/a'], /write host:port \(127\.0\.0\.1:9464\) or off/],
   ['--log-level', ['loud', 'INFO'], /Allowed choices are debug, info, warn, error/],
   ['--decision-log', ['some', 'sample', 'sample:0', 'sample:x', 'ALL'], /all, deny, sample:N, off/],
   ['--tls-cert', ['a.pem'], together],
@@ -111,7 +124,7 @@ const values: readonly (readonly [flag: string, given: readonly string[], said: 
   ['--tls-client-ca', ['a.pem'], together],
 ]
 for (const [flag, given, said] of values) {
-  test(`contract §3: a bad value of ${flag} is exit code 2 with the fix in the message`, async (t) => {
+  test(`contract §3: a bad value of ${flag}, such as ${given[0]}, is exit code 2 with the fix in the message`, async (t) => {
     for (const value of given) {
       const { code, stdout, stderr } = await meshbind([
         'serve',

@@ -76,6 +76,43 @@ test('contract §8: the admin listener answers GET on its six pages, and nothing
   t.is(await meshbind.stop(), 0)
 })
 
+/** Both listeners where they are wanted, and what the probe is asked. */
+for (const admin of ['127.0.0.1:0', 'off']) {
+  test(`contract §8: with --admin ${admin}, the probe listener has health and metrics, and no page that names a workload`, async (t) => {
+    const { file } = await setUp(t)
+    const addresses = ['--listen', '127.0.0.1:0', '--admin', admin, '--probe', '127.0.0.1:0']
+    const meshbind = await startMeshbind(['--policy', file, ...addresses])
+    t.teardown(() => meshbind.stop())
+    const listening = await meshbind.waitFor(({ message }) => message === 'listening')
+    t.is(listening['admin'] === 'off', admin === 'off')
+    t.not(listening['probe'], listening['admin'])
+    const probe = `http://${listening['probe']}`
+    t.deepEqual(await (await fetch(`${probe}/livez`)).json(), { live: true })
+    t.like(await (await fetch(`${probe}/readyz`)).json(), { ready: true, waitingFor: [] })
+    t.regex(await (await fetch(`${probe}/metrics`)).text(), /^meshbind_policy_info\{/m)
+    for (const path of ['/', '/policy', '/evidence', '/livez/', '//policy', '/metrics/../policy']) {
+      const response = await fetch(`${probe}${path}`)
+      t.is(response.status, 404, path)
+      t.deepEqual(await response.json(), { error: 'there is /livez, /readyz, /metrics' })
+    }
+    t.is((await fetch(`${probe}/livez`, { method: 'POST' })).status, 405)
+  })
+}
+
+test('contract §3: the probe listener is off unless it is asked for', async (t) => {
+  const { file } = await setUp(t)
+  const meshbind = await startMeshbind([
+    '--policy',
+    file,
+    '--listen',
+    '127.0.0.1:0',
+    '--admin',
+    'off',
+  ])
+  t.is(meshbind.lines.find(({ message }) => message === 'listening')?.['probe'], 'off')
+  t.is(await meshbind.stop(), 0)
+})
+
 test('contract §3: until each key source was tried once, the state is not ready', async (t) => {
   const hanging = createServer(() => {}).listen(0, '127.0.0.1')
   await new Promise((resolve) => hanging.once('listening', resolve))
@@ -140,6 +177,7 @@ test('contract §1: a start that fails half-way ends as well: nothing stays that
   for (const args of [
     ['--listen', '127.0.0.1:0', address, '--admin', 'off'],
     ['--listen', '127.0.0.1:0', '--admin', address],
+    ['--listen', '127.0.0.1:0', '--admin', 'off', '--probe', address],
   ]) {
     t.is((await fails('--policy', file, ...args)).code, 3, args.join(' '))
   }

@@ -50,13 +50,13 @@ interface Dashboard {
   readonly panels: readonly Panel[]
 }
 
-const rulesFile = 'helm/alerts/meshbind.rules.yaml'
+const rulesFile = 'helm/meshbind/alerts/meshbind.rules.yaml'
 const rules: readonly Rule[] = parse(read(rulesFile)).groups.flatMap(
   (group: { readonly rules: readonly Rule[] }) => group.rules,
 )
 const alerts = rules.filter((rule) => rule.alert !== undefined)
-const dashboards: readonly Dashboard[] = readdirSync(file('helm/dashboards')).map((name) =>
-  JSON.parse(read(`helm/dashboards/${name}`)),
+const dashboards: readonly Dashboard[] = readdirSync(file('helm/meshbind/dashboards')).map((name) =>
+  JSON.parse(read(`helm/meshbind/dashboards/${name}`)),
 )
 
 /** What Prometheus itself adds to each series. */
@@ -176,7 +176,7 @@ test('each alert has a severity, words, a runbook of its own and a test; no runb
     sections,
     alerts.map(({ alert }) => alert),
   )
-  const tests = read('helm/alerts/meshbind.test.yaml')
+  const tests = read('helm/meshbind/alerts/meshbind.test.yaml')
   for (const { alert = '', labels, annotations } of alerts) {
     t.true(['warning', 'critical'].includes(labels?.['severity'] ?? ''), alert)
     t.truthy(annotations?.['summary'] && annotations['description'], alert)
@@ -230,7 +230,10 @@ withPromtool(
   async (t) => {
     const checked = await promtool('check', 'rules', file(rulesFile))
     t.regex(checked, new RegExp(`${rules.length} rules found`))
-    t.regex(await promtool('test', 'rules', file('helm/alerts/meshbind.test.yaml')), /SUCCESS/)
+    t.regex(
+      await promtool('test', 'rules', file('helm/meshbind/alerts/meshbind.test.yaml')),
+      /SUCCESS/,
+    )
   },
 )
 
