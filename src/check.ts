@@ -76,9 +76,9 @@ export async function check(
   const revoked = judgeRevocation(token, presentation, revocation, tools.revocations, now)
   if (revoked !== undefined) return deny(way, revoked)
 
-  const { bindings, bindingRules: rules } = require
+  const { bindingRules: rules } = require
   const input = { token, credential, presenter, request, rules, proofs: tools.proofs, now }
-  const confirmation = confirm(input, bindings)
+  const confirmation = confirm(input, require)
   const unspent = confirmation instanceof Promise ? await confirmation : confirmation
   if (isRefusal(unspent)) return deny(way, unspent)
   way.method = unspent.method

@@ -9,16 +9,27 @@ import { type MethodName, methods } from './methods.ts'
 declare const confirmed: unique symbol
 declare const unspent: unique symbol
 
-/** A token that belongs to its presenter. Only `spendProof` makes one. */
+/** What a token was let through by: `none` is no method, but the route's own word that an unbound token may pass. */
+type MethodOrNone = MethodName | 'none'
+
+/** What a route asks of bindings. */
+export interface BindingDemand {
+  /** Names of confirmation methods. */
+  readonly bindings: ReadonlySet<string>
+  /** Whether a token without `cnf` may pass (policy.md, *A token that cannot be bound yet*). */
+  readonly unbound: boolean
+}
+
+/** A token that belongs to its presenter, or that its route lets pass unbound. Only `spendProof` makes one. */
 export interface Confirmed extends Grounds {
   readonly [confirmed]: true
-  readonly method: MethodName
+  readonly method: MethodOrNone
 }
 
 /** A confirmation that still has to spend its proof, if it rests on one. Only `confirm` makes one. */
 export interface Unspent {
   readonly [unspent]: true
-  readonly method: MethodName
+  readonly method: MethodOrNone
   readonly proof: Proof | undefined
 }
 
@@ -32,12 +43,10 @@ const identityMethods: readonly Method[] = methods.filter((method) => method.mem
  * method that the route lists must be confirmed; a `cnf` of which nothing is understood refuses. The token's `cnf`
  * selects the check, never the Authorization scheme. Members without a specification here are ignored beside an
  * understood one, as RFC 7800 §3.1 asks.
- *
- * @param bindings The names of the methods that the route lists.
  */
 export function confirm(
   input: ConfirmationInput,
-  bindings: ReadonlySet<string>,
+  demand: BindingDemand,
 ): Unspent | Refusal | Promise<Unspent | Refusal> {
   if (input.token.delegated) return refuse('delegation_refused')
   const understood = readConfirmation(input)
@@ -47,7 +56,7 @@ export function confirm(
     const refusal = method.confirm(memberOf(cnf, method), input)
     if (refusal !== undefined) return refusal
   }
-  const method = chooseMethod(understood, input, bindings)
+  const method = chooseMethod(understood, input, demand)
   if (isRefusal(method)) return method
   const prover = understood.find(({ prove }) => prove !== undefined)
   if (prover?.prove === undefined) return mintUnspent(method, undefined)
@@ -56,16 +65,25 @@ export function confirm(
     .then((proof) => (isRefusal(proof) ? proof : mintUnspent(method, proof)))
 }
 
-/** The one that the route lists: a member's method, or else the identity. */
+/**
+ * The one that the route lists: a member's method, or else the identity. An unbound token has neither: one whose
+ * identity is another workload's was stolen, whatever the route lets pass.
+ */
 function chooseMethod(
   understood: readonly Method[],
   input: ConfirmationInput,
-  bindings: ReadonlySet<string>,
-): MethodName | Refusal {
+  { bindings, unbound }: BindingDemand,
+): MethodOrNone | Refusal {
   const listed = understood.find(({ name }) => bindings.has(name))
   if (listed !== undefined) return listed.name
+  const mayPass = unbound && input.token.confirmation === undefined
   const identity = identityMethods.find(({ name }) => bindings.has(name))
-  if (identity !== undefined) return identity.confirm(undefined, input) ?? identity.name
+  if (identity !== undefined) {
+    const refusal = identity.confirm(undefined, input)
+    if (refusal === undefined) return identity.name
+    return mayPass && refusal.refused === 'binding_missing' ? 'none' : refusal
+  }
+  if (mayPass) return 'none'
   return understood.length === 0
     ? refuse('binding_missing', 'no cnf')
     : refuse('binding_unsupported', 'the route lists none of the confirmed methods')
@@ -90,7 +108,7 @@ export function spendProof(
 
 function concludeSpending(
   spending: Awaited<ReturnType<ReplayStore['spend']>>,
-  method: MethodName,
+  method: MethodOrNone,
 ): Confirmed | Refusal {
   if (spending === 'fresh') return mint(method)
   if (spending === 'spent') return refuse('proof_replayed')
@@ -132,10 +150,10 @@ function memberOf(cnf: JsonObject, { member: name = '' }: Method): unknown {
   return member(cnf, name)
 }
 
-function mintUnspent(method: MethodName, proof: Proof | undefined): Unspent {
+function mintUnspent(method: MethodOrNone, proof: Proof | undefined): Unspent {
   return { method, proof } as Unspent
 }
 
-function mint(method: MethodName): Confirmed {
+function mint(method: MethodOrNone): Confirmed {
   return { method } as Confirmed
 }

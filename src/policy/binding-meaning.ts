@@ -4,12 +4,14 @@ import { durationSeconds } from './duration.ts'
 import { originProblems, readOrigin } from './origins.ts'
 import type { Parts } from './parts.ts'
 import { error, type Unplaced, warning } from './problem.ts'
+import { longestLifetimeSeconds } from './requirement.ts'
 import type { RequirementDocument } from './schema.ts'
 
 type Place = Unplaced['path']
 
 const maxGraceSeconds = 24 * 3600
 const maxBackdateSeconds = 3600
+const maxUnboundLifetime = '15m'
 
 export function bindingProblems(
   base: Place,
@@ -25,6 +27,7 @@ export function bindingProblems(
     ...evidenceProblems(base, require, parts),
     ...dpopProblems(base, require, parts),
     ...rotationProblems([...base, 'rotation'], require, parts),
+    ...unboundProblems([...base, 'unbound'], require, parts),
   ]
 }
 
@@ -115,4 +118,32 @@ function rotationProblems(at: Place, require: RequirementDocument, parts: Parts)
     }
   }
   return problems
+}
+
+/** An unbound token works for whoever holds it: so not for long, and not for everything (policy.md). */
+function unboundProblems(at: Place, require: RequirementDocument, parts: Parts): Unplaced[] {
+  if (require.unbound === undefined) return []
+  const limit = durationSeconds(maxUnboundLifetime)
+  const lasting = (require.issuers ?? []).filter((name) => {
+    const issuer = parts.issuers.get(name)
+    return issuer !== undefined && longestLifetimeSeconds(issuer, require) > limit
+  })
+  const longer = lasting.map((name) =>
+    error(
+      at,
+      `needs \`maxLifetime\` of at most ${maxUnboundLifetime}, and tokens of issuer \`${name}\` may live longer`,
+      `Write maxLifetime: ${maxUnboundLifetime} beside it: whoever copies such a token can use it for that long.`,
+    ),
+  )
+  const narrowed = require.scopes !== undefined || require.callers !== undefined
+  return narrowed
+    ? longer
+    : [
+        ...longer,
+        error(
+          at,
+          'needs `scopes` or `callers`',
+          'Say what such a token may do, or which workloads may present it.',
+        ),
+      ]
 }

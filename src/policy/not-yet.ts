@@ -25,7 +25,7 @@ export function notYetInRoute(index: number, route: RouteDocument): Unplaced[] {
   const base = ['spec', 'routes', index]
   const planned = new Set<string>(plannedBindings)
   return [
-    ...present([...base, 'require'], route.require, ['unbound', 'delegation']),
+    ...present([...base, 'require'], route.require, ['delegation']),
     ...route.require.bindings.flatMap((binding, i) =>
       planned.has(binding)
         ? [notYet([...base, 'require', 'bindings', i], `binding ${binding}`)]

@@ -15,6 +15,8 @@ export interface Requirement<Issuer> {
   readonly issuers: readonly Issuer[]
   /** Names of confirmation methods, and what they need to know. */
   readonly bindings: ReadonlySet<string>
+  /** Whether a token without `cnf` may pass. */
+  readonly unbound: boolean
   readonly bindingRules: {
     readonly policy: string
     readonly clockSkewSeconds: number
@@ -70,13 +72,14 @@ export function compileRequirement<Issuer>(
   return Object.freeze({
     issuers: Object.freeze(names.flatMap((name) => issuers.get(name) ?? [])),
     bindings: new Set<string>(require.bindings),
+    unbound: require.unbound === 'allow',
     bindingRules: Object.freeze({
       policy: metadata.name,
       clockSkewSeconds,
       rotation: compileRotation(require.rotation),
       dpop: compileDpop(spec.dpop, require.dpop?.origins),
     }),
-    schemes: Object.freeze(schemesOf(require.bindings)),
+    schemes: Object.freeze(schemesOf(require)),
     callers: require.callers === undefined ? undefined : compileCallers(require.callers),
     scopes: Object.freeze(require.scopes ?? []),
     claims: Object.entries(require.claims ?? {}).map(
@@ -98,14 +101,20 @@ export function compileRequirement<Issuer>(
 
 /** A route narrows what its issuers allow; it never widens it. */
 function limitsOf(issuer: IssuerDocument, require: RequirementDocument): IssuerLimits {
-  const longest = issuer.maxLifetime ?? defaultMaxLifetime
-  const ofIssuer = durationSeconds(longest)
   return {
     audiences: new Set(
       issuer.audiences.filter((audience) => require.audiences?.includes(audience) ?? true),
     ),
-    maxLifetimeSeconds: Math.min(ofIssuer, durationSeconds(require.maxLifetime ?? longest)),
+    maxLifetimeSeconds: longestLifetimeSeconds(issuer, require),
   }
+}
+
+/** How long a token of the issuer may be good for on the route: `exp` - `iat`. */
+export function longestLifetimeSeconds(
+  { maxLifetime: ofIssuer = defaultMaxLifetime }: IssuerDocument,
+  { maxLifetime: ofRoute = ofIssuer }: RequirementDocument,
+): number {
+  return Math.min(durationSeconds(ofIssuer), durationSeconds(ofRoute))
 }
 
 function compileCallers(callers: readonly string[]): CallerMatcher {
@@ -141,7 +150,7 @@ function compileDpop(
 }
 
 /** DPoP where the route takes nothing else, Bearer where it does not take it, else both (contract §5). */
-function schemesOf(bindings: readonly string[]): Requirement<unknown>['schemes'] {
+function schemesOf({ bindings, unbound }: RequirementDocument): Requirement<unknown>['schemes'] {
   if (!bindings.includes('dpop')) return ['Bearer']
-  return bindings.length === 1 ? ['DPoP'] : ['Bearer', 'DPoP']
+  return bindings.length === 1 && unbound === undefined ? ['DPoP'] : ['Bearer', 'DPoP']
 }

@@ -5,7 +5,12 @@
 
 import { webcrypto } from 'node:crypto'
 import test from 'ava'
-import { confirm, spendProof, type Unspent } from '../../src/confirmation/confirm.ts'
+import {
+  type BindingDemand,
+  confirm,
+  spendProof,
+  type Unspent,
+} from '../../src/confirmation/confirm.ts'
 import type { BindingRules, ConfirmationInput, Proof } from '../../src/confirmation/method.ts'
 import { isRefusal } from '../../src/decision/decision.ts'
 import type { Presenter } from '../../src/evidence/presenter.ts'
@@ -110,6 +115,11 @@ interface Change {
   readonly cnf?: unknown
   readonly delegated?: boolean
   readonly rules?: Partial<BindingRules>
+  readonly unbound?: boolean
+}
+
+function demandOf({ bindings }: Combination, { unbound = false }: Change = {}): BindingDemand {
+  return { bindings: new Set(bindings), unbound }
 }
 
 function inputOf(combination: Combination, change: Change = {}): ConfirmationInput {
@@ -130,7 +140,7 @@ function inputOf(combination: Combination, change: Change = {}): ConfirmationInp
 }
 
 async function ask(combination: Combination, change?: Change): Promise<string> {
-  const found = await confirm(inputOf(combination, change), new Set(combination.bindings))
+  const found = await confirm(inputOf(combination, change), demandOf(combination, change))
   return isRefusal(found) ? found.refused : `allow by ${found.method}`
 }
 
@@ -319,9 +329,22 @@ test('RFC 8693 §4.1: a token with act is refused in every combination', async (
   t.pass()
 })
 
+test('policy.md, unbound: allow: of all combinations, only a token without cnf and without an identity to compare passes more', async (t) => {
+  let passed = 0
+  for (const combination of combinations) {
+    const before = answers.get(combination)
+    const may = before === 'binding_missing' && confirmationOf(combination) === undefined
+    if (may) passed++
+    const found = await ask(combination, { unbound: true })
+    if (found !== (may ? 'allow by none' : before))
+      t.fail(`${shown(combination)}: ${before}, then ${found}`)
+  }
+  t.true(passed > 0)
+})
+
 test('check.ts: what rests on no proof waits for nothing', (t) => {
   for (const combination of combinations.filter(({ jkt }) => jkt === 'absent')) {
-    const found = confirm(inputOf(combination), new Set(combination.bindings))
+    const found = confirm(inputOf(combination), demandOf(combination))
     if (found instanceof Promise) t.fail(shown(combination))
   }
   t.pass()

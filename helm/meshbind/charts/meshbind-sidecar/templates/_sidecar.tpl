@@ -57,6 +57,7 @@ A meshbind beside an Envoy, in the Envoy's own pod. Both templates take the char
     {{- toYaml $sidecar.resources | nindent 4 }}
   volumeMounts:
     - { name: meshbind-policy, mountPath: /etc/meshbind/policy, readOnly: true }
+    - { name: meshbind-cluster-ca, mountPath: /etc/meshbind/cluster, readOnly: true }
     {{- if hasPrefix "unix:" $sidecar.listen }}
     - { name: meshbind-socket, mountPath: {{ trimPrefix "unix:" $sidecar.listen | dir }} }
     {{- end }}
@@ -70,6 +71,9 @@ A meshbind beside an Envoy, in the Envoy's own pod. Both templates take the char
 {{- $sidecar := index .Values "meshbind-sidecar" -}}
 - name: meshbind-policy
   configMap: { name: {{ required "meshbind-sidecar.policyConfigMap is empty: name the ConfigMap that holds the policy" $sidecar.policyConfigMap }} }
+# Kubernetes puts it into every namespace; it verifies the API server, which has the ServiceAccount keys.
+- name: meshbind-cluster-ca
+  configMap: { name: kube-root-ca.crt, optional: true }
 {{- if hasPrefix "unix:" $sidecar.listen }}
 - name: meshbind-socket
   emptyDir: { medium: Memory, sizeLimit: 1Mi }
