@@ -3,7 +3,7 @@
  * and allows only if the token is bound to that workload.
  */
 
-import { judgeAccess } from './access.ts'
+import { judgeAccess, judgeDelegation } from './access.ts'
 import { allow, beginWay, deny, stanceBeforeRoute } from './answer.ts'
 import { confirm, spendProof } from './confirmation/confirm.ts'
 import type { ProofTools } from './confirmation/method.ts'
@@ -75,6 +75,9 @@ export async function check(
   const { revocation } = policy
   const revoked = judgeRevocation(token, presentation, revocation, tools.revocations, now)
   if (revoked !== undefined) return deny(way, revoked)
+
+  const misdelegated = judgeDelegation(token, presenter, require.delegation)
+  if (misdelegated !== undefined) return deny(way, misdelegated)
 
   const { bindingRules: rules } = require
   const input = { token, credential, presenter, request, rules, proofs: tools.proofs, now }

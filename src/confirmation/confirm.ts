@@ -48,7 +48,6 @@ export function confirm(
   input: ConfirmationInput,
   demand: BindingDemand,
 ): Unspent | Refusal | Promise<Unspent | Refusal> {
-  if (input.token.delegated) return refuse('delegation_refused')
   const understood = readConfirmation(input)
   if (isRefusal(understood)) return understood
   const cnf = input.token.confirmation as JsonObject

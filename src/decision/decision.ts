@@ -58,6 +58,8 @@ export interface Findings {
         readonly keyId: string | undefined
         /** `cnf` as it came; the log shows the names of its members and nothing more. */
         readonly confirmation: unknown
+        /** `sub` of each actor (RFC 8693 §4.1), the current one first. */
+        readonly actors?: readonly string[] | undefined
         /** Unix seconds. */
         readonly issuedAt: number
         readonly expiresAt: number

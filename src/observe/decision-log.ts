@@ -64,7 +64,7 @@ export function decisionLine(logged: LoggedDecision): string {
     presenter: describePresenter(findings.presenter),
     peer: findings.peer ?? null,
     forwards: findings.forwarders ?? [],
-    actors: [],
+    actors: findings.token?.actors?.map(bounded) ?? [],
     token: describeToken(findings.token),
     method: findings.method ?? null,
     withheld: denied ? null : (decision.withheld ?? null),

@@ -24,12 +24,7 @@ export function notYetInRoute(index: number, route: RouteDocument): Unplaced[] {
   if (route.require === 'none') return []
   const base = ['spec', 'routes', index]
   const planned = new Set<string>(plannedBindings)
-  return [
-    ...present([...base, 'require'], route.require, ['delegation']),
-    ...route.require.bindings.flatMap((binding, i) =>
-      planned.has(binding)
-        ? [notYet([...base, 'require', 'bindings', i], `binding ${binding}`)]
-        : [],
-    ),
-  ]
+  return route.require.bindings.flatMap((binding, i) =>
+    planned.has(binding) ? [notYet([...base, 'require', 'bindings', i], `binding ${binding}`)] : [],
+  )
 }

@@ -11,6 +11,14 @@ export interface CallerMatcher {
   readonly below: readonly string[]
 }
 
+/** What a route takes of tokens with `act`. */
+export interface DelegationRules {
+  /** The longest chain of actors, the current one included. */
+  readonly maxDepth: number
+  /** Who may be the current actor; undefined: whoever presents it. */
+  readonly actors: CallerMatcher | undefined
+}
+
 export interface Requirement<Issuer> {
   readonly issuers: readonly Issuer[]
   /** Names of confirmation methods, and what they need to know. */
@@ -33,6 +41,8 @@ export interface Requirement<Issuer> {
       | undefined
   }
   readonly schemes: readonly ('Bearer' | 'DPoP')[]
+  /** Undefined: a token with `act` is refused. */
+  readonly delegation: DelegationRules | undefined
   readonly callers: CallerMatcher | undefined
   readonly scopes: readonly string[]
   readonly claims: readonly (readonly [name: string, values: ReadonlySet<unknown>])[]
@@ -51,6 +61,8 @@ export interface IssuerLimits {
 
 const defaultMaxLifetime = '24h'
 const defaultBackdate = '2m'
+/** The current actor and nobody before it. */
+const defaultMaxDepth = 1
 const defaultProofAlgorithms: readonly Algorithm[] = ['ES256', 'EdDSA', 'Ed25519']
 
 export function clockSkewSecondsOf({ clockSkew = '30s' }: PolicyDocument['spec']): number {
@@ -80,6 +92,7 @@ export function compileRequirement<Issuer>(
       dpop: compileDpop(spec.dpop, require.dpop?.origins),
     }),
     schemes: Object.freeze(schemesOf(require)),
+    delegation: require.delegation && compileDelegation(require.delegation),
     callers: require.callers === undefined ? undefined : compileCallers(require.callers),
     scopes: Object.freeze(require.scopes ?? []),
     claims: Object.entries(require.claims ?? {}).map(
@@ -122,6 +135,13 @@ function compileCallers(callers: readonly string[]): CallerMatcher {
     exact: new Set(callers.filter((caller) => !caller.endsWith('/*'))),
     below: callers.filter((caller) => caller.endsWith('/*')).map((caller) => caller.slice(0, -1)),
   }
+}
+
+function compileDelegation({
+  maxDepth = defaultMaxDepth,
+  actors,
+}: NonNullable<RequirementDocument['delegation']>): DelegationRules {
+  return Object.freeze({ maxDepth, actors: actors && compileCallers(actors) })
 }
 
 function compileRotation(

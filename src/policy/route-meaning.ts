@@ -81,6 +81,9 @@ function requirementProblems(
     ...(require.callers ?? []).flatMap((caller, i) =>
       callerProblems([...base, 'callers', i], caller, parts),
     ),
+    ...(require.delegation?.actors ?? []).flatMap((actor, i) =>
+      callerProblems([...base, 'delegation', 'actors', i], actor, parts),
+    ),
     ...bindingProblems(base, require, parts),
   ]
 }

@@ -20,8 +20,8 @@ export interface TokenClaims {
   readonly confirmation: unknown
   /** The text that claims to be the workload's SPIFFE ID; equality with a presenter's parsed ID makes it one. */
   readonly identity: string | undefined
-  /** The token has `act` (RFC 8693 §4.1). */
-  readonly delegated: boolean
+  /** `sub` of each actor, the current one first, then those before it (RFC 8693 §4.1); undefined without `act`. */
+  readonly actors: readonly [current: string, ...before: string[]] | undefined
   /** All of it, for the claims that a route requires. */
   readonly all: JsonObject
 }
@@ -51,6 +51,8 @@ export function readClaims(
   if (issuedAt > expiresAt || (notBefore ?? 0) > expiresAt) return invalid('iat or nbf after exp')
   const tokenId = text(claims, 'jti')
   if (Object.hasOwn(claims, 'jti') && tokenId === undefined) return invalid('jti')
+  const actors = readActors(claims)
+  if (actors === 'invalid') return invalid('act')
   return {
     subject,
     audiences,
@@ -60,8 +62,8 @@ export function readClaims(
     tokenId,
     scopes: readScopes(member(claims, 'scope')),
     confirmation: member(claims, 'cnf'),
-    identity: identity === undefined ? undefined : readIdentity(claims, subject, identity),
-    delegated: Object.hasOwn(claims, 'act'),
+    identity: actors === undefined ? readIdentity(claims, subject, identity) : idOf(actors[0]),
+    actors,
     all: claims,
   }
 }
@@ -106,13 +108,35 @@ function readScopes(value: unknown): ReadonlySet<string> {
 function readIdentity(
   claims: JsonObject,
   subject: string,
-  source: IdentitySource,
+  source: IdentitySource | undefined,
 ): string | undefined {
-  if ('claim' in source) {
-    const value = member(claims, source.claim)
-    return typeof value === 'string' && value.startsWith('spiffe://') ? value : undefined
+  if (source === undefined) return undefined
+  return 'claim' in source
+    ? idOf(member(claims, source.claim))
+    : serviceAccountId(claims, subject, source.kubernetes)
+}
+
+function idOf(value: unknown): string | undefined {
+  return typeof value === 'string' && value.startsWith('spiffe://') ? value : undefined
+}
+
+/**
+ * RFC 8693 §4.1: the outermost `act` is the current actor, each one inside it came before. Whose token it then is at
+ * this hop, its current actor says, never the top-level claims. The others are information only. Strict JSON bounds
+ * how deep they go.
+ */
+function readActors(claims: JsonObject): TokenClaims['actors'] | 'invalid' {
+  if (!Object.hasOwn(claims, 'act')) return undefined
+  const actors: string[] = []
+  for (let holder = claims; Object.hasOwn(holder, 'act'); ) {
+    const actor = member(holder, 'act')
+    const sub = isJsonObject(actor) ? text(actor, 'sub') : undefined
+    if (!isJsonObject(actor) || sub === undefined) return 'invalid'
+    actors.push(sub)
+    holder = actor
   }
-  return serviceAccountId(claims, subject, source.kubernetes)
+  const [current, ...before] = actors
+  return current === undefined ? 'invalid' : [current, ...before]
 }
 
 /**

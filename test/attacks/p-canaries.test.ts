@@ -136,7 +136,7 @@ async function* questions(
     await issuer.sign({ ...claims, exp: secret }),
     await issuer.sign({ ...claims, cnf: { 'x5t#S256': `${secret}-thumbprint` } }),
     await issuer.sign({ ...claims, cnf: { 'x5t#S256': 'A'.repeat(43) } }),
-    await issuer.sign({ ...claims, act: { sub: `${secret}-actor` } }),
+    await issuer.sign({ ...claims, act: { sub: ordersId, note: `${secret}-actor` } }),
     await issuer.sign({
       ...claims,
       status: { status_list: { idx: 1, uri: `http://127.0.0.1:1/${secret}-list` } },

@@ -94,7 +94,6 @@ const presenters: { readonly [kind in Combination['presenter']]: Presenter | und
 
 function tokenOf(parts: object): VerifiedToken {
   return {
-    delegated: false,
     confirmation: undefined,
     identity: undefined,
     ...parts,
@@ -113,7 +112,6 @@ function confirmationOf({ x5t, jwk, jkt }: Combination): object | undefined {
 interface Change {
   /** In place of the token's own; null is a value. */
   readonly cnf?: unknown
-  readonly delegated?: boolean
   readonly rules?: Partial<BindingRules>
   readonly unbound?: boolean
 }
@@ -126,7 +124,6 @@ function inputOf(combination: Combination, change: Change = {}): ConfirmationInp
   const { presenter, scheme, proof, identity } = combination
   return {
     token: tokenOf({
-      delegated: change.delegated ?? false,
       confirmation: 'cnf' in change ? change.cnf : confirmationOf(combination),
       identity: identities[identity],
     }),
@@ -317,14 +314,6 @@ test('RFC 7800 §3.1: members that an object only inherits are not there', async
   for (const combination of combinations.filter(({ bindings }) => bindings.length === 4)) {
     const found = await ask(combination, { cnf })
     if (found !== 'binding_unsupported') t.fail(`${shown(combination)}: ${found}`)
-  }
-  t.pass()
-})
-
-test('RFC 8693 §4.1: a token with act is refused in every combination', async (t) => {
-  for (const combination of combinations) {
-    const found = await ask(combination, { delegated: true })
-    if (found !== 'delegation_refused') t.fail(`${shown(combination)}: ${found}`)
   }
   t.pass()
 })

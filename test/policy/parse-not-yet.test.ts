@@ -50,7 +50,6 @@ const parts: readonly (readonly [edit: readonly [string, string], at: string, wh
     'wimse',
     '`wimse`',
   ],
-  [requires('delegation: { maxDepth: 2 }'), 'delegation', '`delegation`'],
   [
     [
       '      keys: { file: jwks.json }\n',
