@@ -16,7 +16,7 @@ await findEnvoy(say).catch(() => {})
 
 /** Only for the tests of the chart: where there is no Helm, to build one takes minutes. */
 const chosen = process.argv.slice(2).filter((argument) => argument.endsWith('.test.ts'))
-if (chosen.length === 0 || chosen.some((file) => file.includes('helm')))
+if (chosen.length === 0 || chosen.some((file) => /helm|chart|release/.test(file)))
   for (const provide of [provideHelm, provideKubeSchemas])
     await provide(say).catch((error: Error) => say(error.message))
 

@@ -32,11 +32,26 @@ export interface RunningMeshbind {
 const startLimitMs = 60_000
 
 /** Starts `meshbind serve` with the arguments and waits for the log message. */
-export async function startMeshbind(
+export function startMeshbind(
   args: readonly string[],
   message: 'ready' | 'listening' = 'ready',
 ): Promise<RunningMeshbind> {
-  const child = spawn(process.execPath, [main, 'serve', '--decision-log', 'all', ...args], {
+  return startCommand(['serve', '--decision-log', 'all', ...args], { message })
+}
+
+export interface CommandOptions {
+  /** The whole environment; this process's own without it. */
+  readonly env?: NodeJS.ProcessEnv
+  readonly message?: 'ready' | 'listening'
+}
+
+/** Starts the command with exactly these arguments, `serve` among them. */
+export async function startCommand(
+  args: readonly string[],
+  { env = process.env, message = 'ready' }: CommandOptions = {},
+): Promise<RunningMeshbind> {
+  const child = spawn(process.execPath, [main, ...args], {
+    env,
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   endWithThisProcess(child)
@@ -92,6 +107,27 @@ function portOf(lines: readonly LogLine[]): number {
     String(address ?? ':0')
       .split(':')
       .at(-1),
+  )
+}
+
+/** Runs the command to its end: its exit code, and everything that it wrote. */
+export function runCommand(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<{ readonly code: number | null; readonly output: string }> {
+  const child = spawn(process.execPath, [main, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  endWithThisProcess(child)
+  const timer = setTimeout(() => child.kill('SIGKILL'), startLimitMs)
+  let output = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (chunk: string) => {
+      output += chunk
+    })
+  return new Promise((resolve) =>
+    child.once('close', (code) => {
+      clearTimeout(timer)
+      resolve({ code, output })
+    }),
   )
 }
 

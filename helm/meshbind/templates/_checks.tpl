@@ -61,6 +61,11 @@
 {{- fail (printf "istio.authorizationPolicies: %s chooses every workload of namespace %s, meshbind among them, which would have to ask itself: give it a selector" $policy.name $policy.namespace) -}}
 {{- end -}}
 {{- end -}}
+{{- range $policy := $istio.authorizationPolicies -}}
+{{- if and (eq $policy.namespace "istio-system") (not $policy.selector) (not $policy.targetRefs) -}}
+{{- fail (printf "istio.authorizationPolicies: %s chooses every workload of the mesh, meshbind among them, as istio-system is its root namespace: give it a selector" $policy.name) -}}
+{{- end -}}
+{{- end -}}
 {{- if and (not .Values.deployment.enabled) (not $istio.sidecar.enabled) (not .Values.policy.namespaces) -}}
 {{- fail "deployment.enabled is false, and there is nothing else to install: give policy.namespaces or istio.sidecar.enabled" -}}
 {{- end -}}

@@ -22,6 +22,7 @@ A meshbind beside an Envoy, in the Envoy's own pod. Both templates take the char
     - --policy=/etc/meshbind/policy/{{ $sidecar.policyKey }}
     - --listen={{ $sidecar.listen }}
     - --probe=0.0.0.0:{{ $sidecar.probePort }}
+    - --admin={{ $sidecar.admin }}
     - --deadline={{ $sidecar.deadline }}
     - --decision-log={{ $sidecar.decisionLog }}
     {{- range $sidecar.extraArgs }}
@@ -77,5 +78,8 @@ A meshbind beside an Envoy, in the Envoy's own pod. Both templates take the char
 {{- if hasPrefix "unix:" $sidecar.listen }}
 - name: meshbind-socket
   emptyDir: { medium: Memory, sizeLimit: 1Mi }
+{{- end }}
+{{- with $sidecar.extraVolumes }}
+{{- toYaml . | nindent 0 }}
 {{- end }}
 {{- end -}}
