@@ -15,7 +15,7 @@ const labels: Schema = { type: 'object', additionalProperties: { type: 'string' 
 const percentage: Schema = { type: 'integer', minimum: 1, maximum: 100 }
 const name: Schema = { type: 'string', pattern: '^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$' }
 const nameOrNone: Schema = { type: 'string', pattern: '^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?$' }
-const fileName: Schema = { type: 'string', pattern: '^[A-Za-z0-9._-]{1,253}$' }
+const fileName = { type: 'string', pattern: '^[A-Za-z0-9._-]{1,253}$' }
 /** As the command line takes it: a number with `ms`, `s`, `m` or `h`. */
 const duration: Schema = { type: 'string', pattern: '^[0-9]{1,7}(ms|s|m|h)$' }
 /** As Kubernetes and Envoy take it. */
@@ -37,6 +37,25 @@ const targetReference = map(
 )
 
 const { $schema, ...policy } = policyJsonSchema() as Schema
+
+/** Helm names another value than the wrong one where `propertyNames` does not fit; `patternProperties` say the same. */
+function withoutPropertyNames(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(withoutPropertyNames)
+  if (typeof schema !== 'object' || schema === null) return schema
+  const { propertyNames, additionalProperties, ...rest } = schema as Schema
+  const converted = Object.fromEntries(
+    Object.entries(rest).map(([keyword, value]) => [keyword, withoutPropertyNames(value)]),
+  )
+  const values = withoutPropertyNames(additionalProperties)
+  const pattern = (propertyNames as Schema | undefined)?.['pattern']
+  if (typeof pattern === 'string')
+    return { ...converted, patternProperties: { [pattern]: values }, additionalProperties: false }
+  return {
+    ...converted,
+    ...(propertyNames === undefined ? {} : { propertyNames }),
+    ...(additionalProperties === undefined ? {} : { additionalProperties: values }),
+  }
+}
 
 const properties: { readonly [key: string]: Schema } = {
   global: anyMap,
@@ -60,7 +79,11 @@ const properties: { readonly [key: string]: Schema } = {
     inline: { type: 'object', if: { maxProperties: 0 }, else: { $ref: '#/$defs/policy' } },
     existingConfigMap: nameOrNone,
     key: fileName,
-    files: { type: 'object', propertyNames: fileName, additionalProperties: text },
+    files: {
+      type: 'object',
+      patternProperties: { [fileName.pattern]: text },
+      additionalProperties: false,
+    },
     namespaces: list(name),
     starter: map({
       trustDomain: { type: 'string', pattern: '^[a-z0-9._-]{1,255}$' },
@@ -243,6 +266,6 @@ export function valuesJsonSchema(): Schema {
     $schema,
     title: 'Values of the meshbind chart',
     ...map(properties),
-    $defs: { policy },
+    $defs: { policy: withoutPropertyNames(policy) },
   }
 }

@@ -19,6 +19,7 @@
 {{- end -}}
 {{- include "meshbind.checkTls" . -}}
 {{- include "meshbind.checkScale" . -}}
+{{- include "meshbind.checkTimes" . -}}
 {{- include "meshbind.checkIstio" . -}}
 {{- end -}}
 
@@ -48,6 +49,19 @@
 {{- end -}}
 {{- end -}}
 
+{{/* What the schema takes and the command line does not, which would end every start. */}}
+{{- define "meshbind.checkTimes" -}}
+{{- range $key := list "deadline" "maxConnectionAge" -}}
+{{- $given := index $.Values.server $key -}}
+{{- if not (regexMatch "^(off|[1-9][0-9]{0,5}(ms|s|m))$" $given) -}}
+{{- fail (printf "server.%s is %s, which meshbind serve does not take: write it like 150ms, 10s or 1m" $key $given) -}}
+{{- end -}}
+{{- end -}}
+{{- if lt (int .Values.server.drainSeconds) 1 -}}
+{{- fail "server.drainSeconds is 0, which meshbind serve does not take: give 1 or more" -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "meshbind.checkIstio" -}}
 {{- $istio := .Values.istio -}}
 {{- if and (or $istio.authorizationPolicies $istio.waypoints $istio.sidecar.enabled $istio.envoyFilter.enabled) (not $istio.enabled) -}}
@@ -68,5 +82,10 @@
 {{- end -}}
 {{- if and (not .Values.deployment.enabled) (not $istio.sidecar.enabled) (not .Values.policy.namespaces) -}}
 {{- fail "deployment.enabled is false, and there is nothing else to install: give policy.namespaces or istio.sidecar.enabled" -}}
+{{- end -}}
+{{- $tcp := and .Values.envoy.enabled (eq .Values.envoy.transport "tcp") -}}
+{{- $provided := and $istio.authorizationPolicies (not $istio.sidecar.enabled) -}}
+{{- if and (not .Values.deployment.enabled) (or .Values.envoyGateway.securityPolicies .Values.gatewayApi.routes $tcp $provided) -}}
+{{- fail "deployment.enabled is false, and what is rendered would ask its Service, which is not there" -}}
 {{- end -}}
 {{- end -}}

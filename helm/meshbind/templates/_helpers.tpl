@@ -14,18 +14,22 @@
 {{- end -}}
 
 {{- define "meshbind.selectorLabels" -}}
-app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "meshbind.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-{{ include "meshbind.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- include "meshbind.labelsAnd" (list . dict) -}}
+{{- end -}}
+
+{{/* Labels of an object with more of its own. The chart's win, as selectors look for them; common ones give way. */}}
+{{- define "meshbind.labelsAnd" -}}
+{{- $root := first . -}}
+{{- $own := include "meshbind.selectorLabels" $root | fromYaml -}}
+{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_") -}}
+{{- $_ := set $own "app.kubernetes.io/version" $root.Chart.AppVersion -}}
+{{- $_ := set $own "app.kubernetes.io/managed-by" $root.Release.Service -}}
+{{- merge $own (last .) $root.Values.commonLabels | toYaml -}}
 {{- end -}}
 
 {{- define "meshbind.image" -}}
@@ -80,7 +84,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{/* The entry for `meshConfig.extensionProviders`. */}}
 {{- define "meshbind.extensionProvider" -}}
-- name: {{ include "meshbind.provider" . }}
+- name: {{ include "meshbind.provider" . | quote }}
   envoyExtAuthzGrpc:
     service: {{ include "meshbind.providerService" . }}
     port: {{ include "meshbind.providerPort" . }}

@@ -34,6 +34,9 @@
 {{- range $name, $issuer := dig "issuers" dict $spec -}}
 {{- with dig "keys" "file" "" $issuer }}{{ $_ := set $files (printf "spec.issuers.%s.keys" $name) . }}{{ end -}}
 {{- end -}}
+{{- range $name, $stream := dig "revocation" "events" dict $spec -}}
+{{- with dig "keys" "file" "" $stream }}{{ $_ := set $files (printf "spec.revocation.events.%s.keys" $name) . }}{{ end -}}
+{{- end -}}
 {{- range $domain, $bundle := dig "peer" "trustBundles" dict $spec -}}
 {{- with $bundle.file }}{{ $_ := set $files (printf "spec.peer.trustBundles.%s" $domain) . }}{{ end -}}
 {{- end -}}

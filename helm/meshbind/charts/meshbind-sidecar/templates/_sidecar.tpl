@@ -71,7 +71,7 @@ A meshbind beside an Envoy, in the Envoy's own pod. Both templates take the char
 {{- define "meshbind.sidecar.volumes" -}}
 {{- $sidecar := index .Values "meshbind-sidecar" -}}
 - name: meshbind-policy
-  configMap: { name: {{ required "meshbind-sidecar.policyConfigMap is empty: name the ConfigMap that holds the policy" $sidecar.policyConfigMap }} }
+  configMap: { name: {{ required "meshbind-sidecar.policyConfigMap is empty: name the ConfigMap that holds the policy" $sidecar.policyConfigMap | quote }} }
 # Kubernetes puts it into every namespace; it verifies the API server, which has the ServiceAccount keys.
 - name: meshbind-cluster-ca
   configMap: { name: kube-root-ca.crt, optional: true }
