@@ -17,6 +17,10 @@
 {{- if hasKey $values.policy.files $values.policy.key -}}
 {{- fail (printf "policy.files has the name of the policy itself, %s" $values.policy.key) -}}
 {{- end -}}
+{{- $evidence := $values.policy.starter.evidence -}}
+{{- if or (and (has "waypoint" $evidence) (gt (len $evidence) 1)) (ne (len $evidence) (len (uniq $evidence))) -}}
+{{- fail "policy.starter.evidence: each stands there once, and `waypoint` alone" -}}
+{{- end -}}
 {{- include "meshbind.checkTls" . -}}
 {{- include "meshbind.checkScale" . -}}
 {{- include "meshbind.checkTimes" . -}}

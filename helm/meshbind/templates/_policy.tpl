@@ -56,5 +56,5 @@ spec:
       {{- end }}
   routes:
     - name: all
-      require: { issuers: [starter], bindings: {{ if has "waypoint" (fromJsonArray (include "meshbind.starterEvidence" .)) }}[spiffe]{{ else }}["x5t#S256", spiffe]{{ end }} }
+      require: { issuers: [starter], bindings: {{ if has (include "meshbind.starterEvidence" . | fromJsonArray | first) (list "principal" "waypoint") }}[spiffe]{{ else }}["x5t#S256", spiffe]{{ end }} }
 {{- end -}}
