@@ -178,3 +178,13 @@ withHelm('the timeout of the provider is always there: Istio’s own is 600 s', 
   t.regex(await notesOf({ istio: istio() }), /timeout: "?0\.5s/)
   t.regex(await notesOf({ istio: istio({ timeout: '250ms' }) }), /timeout: "?250ms/)
 })
+
+withHelm('NOTES say that nothing is blocked only where no route enforces', async (t) => {
+  const audit = policy({ mode: 'audit' })
+  const route = { name: 'all', mode: 'enforce', require: { issuers: ['corp'], bindings: ['jwk'] } }
+  const said = 'Nothing is blocked yet'
+  t.true((await notesOf({})).includes(said))
+  t.true((await notesOf({ policy: audit })).includes(said))
+  t.false((await notesOf({ policy: policy({}) })).includes(said))
+  t.false((await notesOf({ policy: policy({ mode: 'audit', routes: [route] }) })).includes(said))
+})

@@ -83,9 +83,12 @@ test.serial(
       }
     })
     const broken = ['', 'null', '{', numbered(0).slice(0, 200), 'kind: BindingPolicy\n', '\u0000']
+    const awaited = new Set([1, 25, 50, 76])
     for (let n = 1; n <= 100; n++) {
       const text = n % 3 === 0 ? (broken[n % broken.length] ?? '') : numbered(n)
       await map.swap({ 'policy.yaml': text, 'jwks.json': jwks })
+      // A busy machine may see none but the last: so some of them are waited for.
+      while (awaited.has(n) && (await ask()).route !== `rest-${n}`) await sleep(10)
       await sleep(20)
     }
     await map.swap({ 'policy.yaml': '{', 'jwks.json': jwks })
@@ -94,7 +97,7 @@ test.serial(
     loaded = false
     await Promise.all(loads)
     t.true(answers > 100)
-    t.true(revisions.size > 2, `${revisions.size} policies were in force under load`)
+    t.true(revisions.size > awaited.size, `${revisions.size} policies were in force under load`)
     t.false(meshbind.output().includes('a check failed'))
   },
 )
