@@ -9,9 +9,9 @@ import { parse } from 'yaml'
 import {
   askEnvoy,
   type ChartMesh,
-  inlinePolicy,
   localValues,
   settle,
+  shopPolicy,
   startChartMesh,
 } from '../support/chart-mesh.ts'
 import {
@@ -60,7 +60,7 @@ async function render({ issuer }: ChartMesh, values: object): Promise<readonly K
         ...localValues,
         ...more,
         envoy: { ...localValues.envoy, enabled: true, ...envoy },
-        policy: { inline: inlinePolicy, files },
+        policy: { inline: shopPolicy, files },
       },
     })
   ).objects

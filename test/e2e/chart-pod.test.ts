@@ -7,9 +7,9 @@ import { parse } from 'yaml'
 import {
   askEnvoy,
   type ChartMesh,
-  inlinePolicy,
   localValues,
   settle,
+  shopPolicy,
   startChartMesh,
 } from '../support/chart-mesh.ts'
 import {
@@ -46,11 +46,11 @@ interface PolicyEdit {
 
 /** The chart with a policy of one's own. */
 async function renderInline({ issuer }: ChartMesh, { mode, revoked = [] }: PolicyEdit = {}) {
-  const spec = { ...inlinePolicy.spec, ...(mode === undefined ? {} : { mode }) }
+  const spec = { ...shopPolicy.spec, ...(mode === undefined ? {} : { mode }) }
   const values = {
     ...localValues,
     policy: {
-      inline: { ...inlinePolicy, spec },
+      inline: { ...shopPolicy, spec },
       files: {
         'jwks.json': JSON.stringify(issuer.jwks),
         'revoked.yaml': JSON.stringify(revoked),

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { inlinePolicy } from './chart.ts'
 import { findEnvoy, type RunningEnvoy, startEnvoy } from './envoy.ts'
 import {
   type Claims,
@@ -31,31 +32,25 @@ export const localValues = {
 } as const
 
 /** A policy of one's own, which reads its keys from the file beside it. */
-export const inlinePolicy = {
-  apiVersion: 'meshbind/v1alpha1',
-  kind: 'BindingPolicy',
-  metadata: { name: 'shop' },
-  spec: {
-    trustDomains: ['mesh.example'],
-    peer: { evidence: ['certificate'] },
-    issuers: {
-      corp: {
-        issuer: 'https://idp.example',
-        audiences: ['https://payments.mesh.example'],
-        keys: { file: 'jwks.json' },
-      },
+export const shopPolicy = inlinePolicy({
+  peer: { evidence: ['certificate'] },
+  issuers: {
+    corp: {
+      issuer: 'https://idp.example',
+      audiences: ['https://payments.mesh.example'],
+      keys: { file: 'jwks.json' },
     },
-    revocation: { denylist: { file: 'revoked.yaml' } },
-    routes: [
-      { name: 'health', match: { paths: ['/healthz'] }, require: 'none' },
-      {
-        name: 'payments',
-        match: { paths: ['/v1/payments'] },
-        require: { issuers: ['corp'], bindings: ['x5t#S256'] },
-      },
-    ],
   },
-}
+  revocation: { denylist: { file: 'revoked.yaml' } },
+  routes: [
+    { name: 'health', match: { paths: ['/healthz'] }, require: 'none' },
+    {
+      name: 'payments',
+      match: { paths: ['/v1/payments'] },
+      require: { issuers: ['corp'], bindings: ['x5t#S256'] },
+    },
+  ],
+})
 
 export interface ChartMesh {
   readonly directory: string
