@@ -1,7 +1,7 @@
 /** What NOTES say after an install: the steps in their order, and every contradiction that can be installed (templates/_warnings.tpl). */
 
 import test from 'ava'
-import { ciPath, inlinePolicy, withImage } from '../support/chart.ts'
+import { ciPath, inlinePolicy, renderValues, withImage } from '../support/chart.ts'
 import { canRunHelm, renderChart } from '../support/helm.ts'
 
 const withHelm = canRunHelm() ? test : test.skip
@@ -188,3 +188,30 @@ withHelm('NOTES say that nothing is blocked only where no route enforces', async
   t.false((await notesOf({ policy: policy({}) })).includes(said))
   t.false((await notesOf({ policy: policy({ mode: 'audit', routes: [route] }) })).includes(said))
 })
+
+withHelm('NOTES: requests must be led through the waypoints, or nobody asks', async (t) => {
+  const { notes } = await renderChart({ values: ciPath('istio-ambient.yaml') })
+  t.regex(notes, /kubectl label namespace shop istio\.io\/use-waypoint=waypoint/)
+  t.false((await renderValues({ istio: { enabled: true } })).notes.includes('use-waypoint'))
+})
+
+withHelm('NOTES: helm test is named where it is rendered, and there alone', async (t) => {
+  const inline = { existingConfigMap: 'ours' }
+  const question = { attributes: {} }
+  const isNamed = async (values: object) =>
+    (await renderValues(values)).notes.includes('helm test meshbind')
+  t.true(await isNamed({}))
+  t.false(await isNamed({ policy: inline }))
+  t.true(await isNamed({ policy: inline, helmTest: { allowed: question } }))
+  t.true(await isNamed({ policy: inline, helmTest: { refused: question } }))
+  t.false(await isNamed({ helmTest: { enabled: false } }))
+})
+
+withHelm(
+  'NOTES: an Envoy that asks over a Unix socket is told where its meshbind comes from',
+  async (t) => {
+    const { notes } = await renderChart({ values: ciPath('envoy-unix.yaml') })
+    t.regex(notes, /charts\/meshbind-sidecar/)
+    t.false((await renderValues({ envoy: { enabled: true } })).notes.includes('meshbind-sidecar'))
+  },
+)

@@ -72,6 +72,56 @@ for (const [values, sentence] of refusals) {
   })
 }
 
+const apart = { deployment: { enabled: false }, policy: { namespaces: ['shop'] } }
+const targetRefs = [{ kind: 'Gateway', name: 'edge' }]
+const parentRefs = [{ name: 'edge' }]
+const place = { name: 'a', namespace: 'shop' }
+const missing = 'would ask its Service, which is not there'
+
+/** What would be installed, and would then end every start or refuse every request. */
+const refused: readonly (readonly [of: string, values: object, sentence: string])[] = [
+  ['an hour', { server: { maxConnectionAge: '1h' } }, 'server.maxConnectionAge is 1h'],
+  ['a duration of nothing', { server: { deadline: '0ms' } }, 'server.deadline is 0ms'],
+  ['a drain of nothing', { server: { drainSeconds: 0 } }, 'server.drainSeconds'],
+  [
+    'a waypoint beside other evidence',
+    { policy: { starter: { evidence: ['certificate', 'waypoint'] } } },
+    'policy.starter.evidence',
+  ],
+  [
+    'evidence twice',
+    { policy: { starter: { evidence: ['xfcc', 'xfcc'] } } },
+    'policy.starter.evidence',
+  ],
+  ['an Envoy over TCP without a server', { ...apart, envoy: { enabled: true } }, missing],
+  [
+    'an AuthorizationPolicy without server and sidecar',
+    {
+      ...apart,
+      istio: { enabled: true, authorizationPolicies: [{ ...place, selector: { app: 'a' } }] },
+    },
+    missing,
+  ],
+  [
+    'a SecurityPolicy without a server',
+    { ...apart, envoyGateway: { securityPolicies: [{ ...place, targetRefs }] } },
+    missing,
+  ],
+  [
+    'a route without a server',
+    {
+      ...apart,
+      gatewayApi: { routes: [{ ...place, parentRefs, backendRefs: [{ name: 'b', port: 80 }] }] },
+    },
+    missing,
+  ],
+]
+for (const [of, values, sentence] of refused)
+  withHelm(`the chart refuses ${of}, which would fail after the install`, async (t) => {
+    const failure = await renderFailure(withImage(values))
+    t.true(failure.includes(sentence), failure)
+  })
+
 /** Where it stands, as Helm says it. */
 const misfits: readonly (readonly [values: object, place: string])[] = [
   [{ replicas: 3 }, "additional properties 'replicas' not allowed"],
