@@ -1,6 +1,6 @@
 /** The registered claims that are judged: read once into facts, compared with the clock on every request (RFC 7519 §4.1). */
 
-import { type Refusal, refuse } from '../decision/decision.ts'
+import { isRefusal, type Refusal, refuse } from '../decision/decision.ts'
 import { isJsonObject, type JsonObject, member } from '../strict-json.ts'
 
 /** Where an issuer's tokens carry the workload's SPIFFE ID: a claim, or Kubernetes ServiceAccount claims. */
@@ -10,6 +10,7 @@ export type IdentitySource = { readonly claim: string } | { readonly kubernetes:
 export interface TokenClaims {
   readonly subject: string
   readonly audiences: readonly string[]
+  /** `exp`, or `warnafter` of a ServiceAccount token where that comes first. */
   readonly expiresAt: number
   readonly issuedAt: number
   readonly notBefore: number | undefined
@@ -53,16 +54,18 @@ export function readClaims(
   if (Object.hasOwn(claims, 'jti') && tokenId === undefined) return invalid('jti')
   const actors = readActors(claims)
   if (actors === 'invalid') return invalid('act')
+  const account = readServiceAccount(claims, subject, issuedAt, identity)
+  if (isRefusal(account)) return account
   return {
     subject,
     audiences,
-    expiresAt,
+    expiresAt: Math.min(expiresAt, account?.staleAfter ?? expiresAt),
     issuedAt,
     notBefore,
     tokenId,
     scopes: readScopes(member(claims, 'scope')),
     confirmation: member(claims, 'cnf'),
-    identity: actors === undefined ? readIdentity(claims, subject, identity) : idOf(actors[0]),
+    identity: actors === undefined ? readIdentity(claims, identity, account) : idOf(actors[0]),
     actors,
     all: claims,
   }
@@ -107,13 +110,12 @@ function readScopes(value: unknown): ReadonlySet<string> {
 
 function readIdentity(
   claims: JsonObject,
-  subject: string,
   source: IdentitySource | undefined,
+  account: ServiceAccount | undefined,
 ): string | undefined {
-  if (source === undefined) return undefined
-  return 'claim' in source
+  return source !== undefined && 'claim' in source
     ? idOf(member(claims, source.claim))
-    : serviceAccountId(claims, subject, source.kubernetes)
+    : account?.identity
 }
 
 function idOf(value: unknown): string | undefined {
@@ -139,24 +141,47 @@ function readActors(claims: JsonObject): TokenClaims['actors'] | 'invalid' {
   return current === undefined ? 'invalid' : [current, ...before]
 }
 
+/** What the `kubernetes.io` claims of a ServiceAccount token say (kubernetes/pkg/serviceaccount/claims.go). */
+interface ServiceAccount {
+  /** In Istio's form, `spiffe://<td>/ns/<ns>/sa/<sa>`. */
+  readonly identity: string
+  /** Unix seconds. */
+  readonly staleAfter: number | undefined
+}
+
+/** What Kubernetes takes as a name; a slash in one would spell the SPIFFE ID of another account. */
+const nameGrammar = /^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$/
+
 /**
- * A Kubernetes ServiceAccount token's identity in Istio's form, `spiffe://<td>/ns/<ns>/sa/<sa>`. `sub` and the
- * `kubernetes.io` claims must tell the same story (kubernetes/pkg/serviceaccount/claims.go).
+ * `sub` and `kubernetes.io` must tell the same story. Where they do not, the token is refused: without an identity it
+ * would look like one that nobody could bind yet (policy.md, *A token that cannot be bound yet*).
+ *
+ * Tokens that kubelet injects for the API server live a year, so that old clients go on. `warnafter` is the end that
+ * was asked for; past it the API server counts them as stale.
  */
-function serviceAccountId(
+function readServiceAccount(
   claims: JsonObject,
   subject: string,
-  trustDomain: string,
-): string | undefined {
+  issuedAt: number,
+  source: IdentitySource | undefined,
+): ServiceAccount | undefined | Refusal {
+  if (source === undefined || 'claim' in source) return undefined
+  if (!Object.hasOwn(claims, 'kubernetes.io')) return undefined
   const kubernetes = member(claims, 'kubernetes.io')
-  if (!isJsonObject(kubernetes)) return undefined
+  if (!isJsonObject(kubernetes)) return invalid('kubernetes.io')
   const account = member(kubernetes, 'serviceaccount')
-  if (!isJsonObject(account)) return undefined
-  const namespace = text(kubernetes, 'namespace')
-  const name = text(account, 'name')
-  if (namespace === undefined || name === undefined) return undefined
-  if (subject !== `system:serviceaccount:${namespace}:${name}`) return undefined
-  return `spiffe://${trustDomain}/ns/${namespace}/sa/${name}`
+  const namespace = nameIn(kubernetes, 'namespace')
+  const name = isJsonObject(account) ? nameIn(account, 'name') : undefined
+  if (namespace === undefined || name === undefined) return invalid('kubernetes.io')
+  if (subject !== `system:serviceaccount:${namespace}:${name}`) return invalid('kubernetes.io')
+  const staleAfter = time(kubernetes, 'warnafter')
+  if (staleAfter === null || (staleAfter ?? issuedAt) < issuedAt) return invalid('warnafter')
+  return { identity: `spiffe://${source.kubernetes}/ns/${namespace}/sa/${name}`, staleAfter }
+}
+
+function nameIn(object: JsonObject, name: string): string | undefined {
+  const value = text(object, name)
+  return value !== undefined && nameGrammar.test(value) ? value : undefined
 }
 
 function isText(value: unknown): value is string {
