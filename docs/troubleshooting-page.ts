@@ -74,12 +74,6 @@ function reasonSection(reason: Reason): string[] {
   const trouble = troubles[reason]
   const { title, advice, spec } = reasons[reason]
   const opening = [`### ${reason}`, '', `*The client reads:* ${title}. *Source:* ${spec}.`, '']
-  if ('notYet' in trouble)
-    return [
-      ...opening,
-      `Not in this version: a policy that names ${trouble.notYet} is refused.`,
-      '',
-    ]
   return [...opening, advice, '', ...troubleBlock(trouble)]
 }
 

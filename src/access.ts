@@ -11,10 +11,11 @@ import type { TokenIssuer, VerifiedToken } from './token/verify.ts'
  * grant nothing; how many there may be, the route says.
  */
 export function judgeDelegation(
-  { actors }: VerifiedToken,
+  token: VerifiedToken | undefined,
   presenter: Presenter | undefined,
   rules: DelegationRules | undefined,
 ): Refusal | undefined {
+  const actors = token?.actors
   if (actors === undefined) return undefined
   if (rules === undefined) return refuse('delegation_refused', 'the route takes no token with act')
   if (actors.length > rules.maxDepth)
@@ -28,7 +29,7 @@ export function judgeDelegation(
 
 /** The last stage. */
 export function judgeAccess(
-  token: VerifiedToken,
+  token: VerifiedToken | undefined,
   presenter: Presenter | undefined,
   require: Requirement<TokenIssuer>,
 ): Refusal | undefined {
@@ -37,10 +38,10 @@ export function judgeAccess(
     if (!isCaller(presenter.spiffeId, require.callers)) return refuse('caller_refused')
   }
   for (const [name, values] of require.claims) {
-    if (!values.has(member(token.all, name))) return refuse('claim_refused')
+    if (token === undefined || !values.has(member(token.all, name))) return refuse('claim_refused')
   }
   for (const scope of require.scopes) {
-    if (!token.scopes.has(scope)) return refuse('scope_insufficient')
+    if (token?.scopes.has(scope) !== true) return refuse('scope_insufficient')
   }
   return undefined
 }

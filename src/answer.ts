@@ -32,12 +32,17 @@ const twins: readonly string[] = [
   'x_meshbind-presenter',
 ]
 const tokenHeaders: readonly string[] = ['authorization', 'dpop']
+const andWorkloadHeaders: readonly string[] = [
+  ...tokenHeaders,
+  'workload-identity-token',
+  'workload-proof-token',
+]
 
 /** Filled in stage by stage; what is undefined was not reached. */
 export interface Way {
   /** Undefined where Envoy's question could not be read. */
   readonly request: Request | undefined
-  readonly policy: CompiledPolicy<unknown, unknown, unknown>
+  readonly policy: CompiledPolicy<unknown, unknown, unknown, unknown>
   readonly nonces: NonceKeeper
   /** Unix seconds. */
   readonly now: number
@@ -116,7 +121,10 @@ export function allow(way: Way, grounds: Grounds, stance = stanceOf(way)): Allow
     removeHeaders: identityHeaders(way, sets, enforced && cut),
     withheld:
       stance.mode === 'audit' && (named || cut)
-        ? { set: named ? [presenterHeader] : nothing, remove: cut ? tokenHeaders : nothing }
+        ? {
+            set: named ? [presenterHeader] : nothing,
+            remove: cut ? tokenHeadersOf(route) : nothing,
+          }
         : undefined,
   }
 }
@@ -151,12 +159,17 @@ function stanceOf({ route, policy }: Way): Stance {
 }
 
 /** Those that no client may set, whatever the mode (contract §4), and with `cut` the token's. */
-function identityHeaders({ request }: Way, sets: boolean, cut: boolean): readonly string[] {
+function identityHeaders({ request, route }: Way, sets: boolean, cut: boolean): readonly string[] {
   const own = sets ? nothing : onlyPresenter
   const sent = request?.reservedHeaders ?? twins
   if (sent.length === 0 && !cut) return own
   const others = sent.filter((name) => name !== presenterHeader)
-  return [...others, ...own, ...(cut ? tokenHeaders : nothing)]
+  return [...others, ...own, ...(cut ? tokenHeadersOf(route) : nothing)]
+}
+
+/** What was proof to this service is none of the next one's business. */
+function tokenHeadersOf(route: Way['route']): readonly string[] {
+  return requirementOf(route)?.bindings.has('wimse') === true ? andWorkloadHeaders : tokenHeaders
 }
 
 /** A presenter is missing behind a forwarder because that one vouched for nobody. */

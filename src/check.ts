@@ -5,11 +5,12 @@
 
 import { judgeAccess, judgeDelegation } from './access.ts'
 import { allow, beginWay, deny, stanceBeforeRoute } from './answer.ts'
-import { confirm, spendProof } from './confirmation/confirm.ts'
+import { confirm, proveWorkload, spendProof } from './confirmation/confirm.ts'
 import type { ProofTools } from './confirmation/method.ts'
+import type { WorkloadTokens } from './confirmation/wit.ts'
 import { type Decision, isRefusal, refuse } from './decision/decision.ts'
 import type { EvidenceReaders } from './evidence/peer.ts'
-import { establishPresenter } from './evidence/presenter.ts'
+import { establishPresenter, presentProven } from './evidence/presenter.ts'
 import type { TrustStore } from './evidence/trust.ts'
 import { type CompiledPolicy, isUnprotected } from './policy/compile.ts'
 import { matchRoute } from './policy/match.ts'
@@ -17,10 +18,10 @@ import type { Request } from './request.ts'
 import { judgeRevocation, type PolicyRevocation } from './revoked.ts'
 import type { ReplayStore } from './state/replay.ts'
 import type { RevocationFeed } from './state/revocation-feed.ts'
-import { readCredential } from './token/credential.ts'
+import { readCredential, refuseToken } from './token/credential.ts'
 import { type TokenIssuer, verifyToken } from './token/verify.ts'
 
-export type Policy = CompiledPolicy<TokenIssuer, TrustStore, PolicyRevocation>
+export type Policy = CompiledPolicy<TokenIssuer, TrustStore, PolicyRevocation, WorkloadTokens>
 
 /** The live parts that outlast a policy: facts by their text, proofs that were spent, and what was revoked. */
 export interface Tools {
@@ -36,12 +37,14 @@ export interface Tools {
  * gives a promise only where it has to wait (a text never seen, a proof), so that a warm check gives way to none.
  *
  * @param now Unix seconds.
+ * @param budgetMs The time that the answer has, for a stage that asks somebody else.
  */
 export async function check(
   request: Request,
   policy: Policy,
   tools: Tools,
   now: number,
+  budgetMs: number = Number.POSITIVE_INFINITY,
 ): Promise<Decision> {
   const way = beginWay(request, policy, tools.proofs.nonces, now)
 
@@ -57,30 +60,44 @@ export async function check(
   const { require } = route
   if (isUnprotected(require)) return allow(way, require)
 
-  const credential = readCredential(request.authorization)
+  const { authorization } = request
+  const credential = require.takesTokens
+    ? readCredential(authorization)
+    : refuseToken(authorization)
   if (isRefusal(credential)) return deny(way, credential)
   way.credential = credential
 
   const shown = establishPresenter(request.peer, policy.peer, tools.evidence, now)
-  const presentation = shown instanceof Promise ? await shown : shown
-  if (isRefusal(presentation)) return deny(way, presentation)
+  const connection = shown instanceof Promise ? await shown : shown
+  if (isRefusal(connection)) return deny(way, connection)
+  way.presentation = connection
+
+  const { bindingRules: rules } = require
+  const proving = proveWorkload(
+    { request, credential, presenter: connection.presenter, rules, tokens: policy.workloads, now },
+    require,
+  )
+  const workload = proving instanceof Promise ? await proving : proving
+  if (isRefusal(workload)) return deny(way, workload)
+  const presentation = presentProven(connection, workload?.spiffeId)
   const { presenter } = presentation
   way.presentation = presentation
 
-  const verification = verifyToken(credential.token, require.issuers, require.rules, now)
+  const verification =
+    credential && verifyToken(credential.token, require.issuers, require.rules, now, budgetMs)
   const verified = verification instanceof Promise ? await verification : verification
   if (isRefusal(verified)) return deny(way, verified)
-  const { token } = verified
+  const token = verified?.token
   way.verified = verified
   const { revocation } = policy
-  const revoked = judgeRevocation(token, presentation, revocation, tools.revocations, now)
+  const revoked = judgeRevocation(token, workload, presentation, revocation, tools.revocations, now)
   if (revoked !== undefined) return deny(way, revoked)
 
   const misdelegated = judgeDelegation(token, presenter, require.delegation)
   if (misdelegated !== undefined) return deny(way, misdelegated)
 
-  const { bindingRules: rules } = require
-  const input = { token, credential, presenter, request, rules, proofs: tools.proofs, now }
+  const { proofs } = tools
+  const input = { token, credential, presenter, workload, request, rules, proofs, now }
   const confirmation = confirm(input, require)
   const unspent = confirmation instanceof Promise ? await confirmation : confirmation
   if (isRefusal(unspent)) return deny(way, unspent)

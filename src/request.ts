@@ -33,6 +33,11 @@ export interface Request {
   readonly authorization: SingleHeader
   /** The DPoP proof (RFC 9449 §4.1). */
   readonly dpop: SingleHeader
+  /** `Workload-Identity-Token` and `Workload-Proof-Token` (WIMSE workload-creds, wpt). */
+  readonly workloadToken: SingleHeader
+  readonly workloadProof: SingleHeader
+  /** `Txn-Token`: never judged here, but a WPT must cover it (WIMSE wpt, `tth`). */
+  readonly transactionToken: SingleHeader
   /** W3C Trace Context header, or ''. For logs only. */
   readonly traceparent: string
   /** The `x-meshbind-*` headers that the client sent: they are removed on every allow. */

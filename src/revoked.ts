@@ -17,8 +17,13 @@ export interface PolicyRevocation {
 /** A feed that was read longer ago could hide what was revoked since (threats F15). */
 export const maxFeedAgeSeconds = 300
 
+/**
+ * @param token Undefined where the route takes none.
+ * @param workload What the workload proved itself with; where it does not say since when, it is old.
+ */
 export function judgeRevocation(
-  token: VerifiedToken,
+  token: VerifiedToken | undefined,
+  workload: { readonly issuedAt: number | undefined } | undefined,
   { presenter, peer, forwarders, forwarderThumbprints }: Presentation,
   policy: PolicyRevocation,
   feed: RevocationFeed,
@@ -32,12 +37,13 @@ export function judgeRevocation(
   const { denylist, statusLists } = policy
   if (feed.index.size > 0 || (denylist !== undefined && denylist.size > 0)) {
     const facts: RevocableFacts = {
-      issuer: textOf(member(token.all, 'iss')) ?? '',
-      subject: token.subject,
-      tokenId: token.tokenId,
-      session: textOf(member(token.all, 'sid')),
-      keyId: token.keyId,
-      issuedAt: token.issuedAt,
+      issuer: (token && textOf(member(token.all, 'iss'))) ?? '',
+      subject: token?.subject ?? '',
+      tokenId: token?.tokenId,
+      session: token && textOf(member(token.all, 'sid')),
+      keyId: token?.keyId,
+      issuedAt: token?.issuedAt ?? 0,
+      ...(workload && { shownSince: oldest(token?.issuedAt, workload.issuedAt ?? 0) }),
       workloads: [presenter?.spiffeId, peer, ...forwarders].filter((id) => id !== undefined),
       certificates: [presenter?.x5tS256, ...forwarderThumbprints].filter(
         (each) => each !== undefined,
@@ -46,7 +52,11 @@ export function judgeRevocation(
     const hit = denylist?.find(facts, now) ?? feed.index.find(facts, now)
     if (hit !== undefined) return refuse(hit === 'token' ? 'token_revoked' : 'presenter_revoked')
   }
-  return statusLists?.judge(token)
+  return token && statusLists?.judge(token)
+}
+
+function oldest(token: number | undefined, workload: number): number {
+  return token === undefined ? workload : Math.min(token, workload)
 }
 
 function textOf(value: unknown): string | undefined {

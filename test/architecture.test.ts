@@ -121,7 +121,8 @@ const packageRooms: { readonly [name: string]: (file: SourceFile) => boolean } =
   '@opentelemetry/resources': ({ path }) => path === 'observe/trace-exporter.ts',
   '@opentelemetry/sdk-trace': ({ path }) => path === 'observe/trace-exporter.ts',
   'prom-client': ({ room }) => room === 'observe',
-  jose: ({ path, room }) => path === 'token/signature.ts' || room === 'rehearsal',
+  jose: ({ path, room }) =>
+    ['token/signature.ts', 'token/client-authentication.ts'].includes(path) || room === 'rehearsal',
   pkijs: ({ path }) => /^evidence\/trust[a-z-]*\.ts$/.test(path),
   'lru-cache': ({ room }) => room === 'text-cache',
   yaml: ({ path, room }) =>

@@ -3,7 +3,8 @@
 import http from 'node:http'
 import { Command, Option } from 'commander'
 import { CommandError, exitCode } from '../exit.ts'
-import { diagnose, type Finding, type Setting } from '../observe/diagnosis.ts'
+import { diagnose, type Finding } from '../observe/diagnosis.ts'
+import type { Setting } from '../observe/envoy-settings.ts'
 import {
   type EvidenceReport,
   evidenceKinds,

@@ -66,6 +66,9 @@ export async function judgeQuestion(
     onFetch: (issuer, result, error) => {
       if (result !== 'ok') onProblem(`issuer ${issuer}: keys could not be read: ${error ?? result}`)
     },
+    onIntrospection: (issuer, result, error) => {
+      if (error !== undefined) onProblem(`issuer ${issuer}: introspection: ${result}: ${error}`)
+    },
     onBundle: (domain, problem) => {
       if (problem !== undefined) onProblem(`trust bundle of ${domain}: ${problem}`)
     },

@@ -12,6 +12,7 @@ import { normaliseRequestPath, readTarget } from './target.ts'
 
 const maxProofLength = 8 * 1024
 const maxTokenIdLength = 256
+const reasons = { invalid: 'proof_invalid', replayed: 'proof_replayed' } as const
 
 interface ReadProof {
   readonly text: string
@@ -55,6 +56,7 @@ export async function judgeProof(
     replayKey: replayKey(input.rules.policy, header.thumbprint, tokenId),
     takenFrom: issuedAt - clockSkewSeconds,
     rememberUntil: issuedAt + rules.maxAgeSeconds + 2 * clockSkewSeconds,
+    reasons,
   }
 }
 

@@ -1,12 +1,15 @@
 /** What a confirmation method is, what it may look at, and what it can find. */
 
 import { type Refusal, refuse } from '../decision/decision.ts'
+import type { Reason } from '../decision/reasons.ts'
 import type { Presenter } from '../evidence/presenter.ts'
+import type { SpiffeId } from '../evidence/spiffe-id.ts'
 import type { Request } from '../request.ts'
 import type { Credential } from '../token/credential.ts'
 import type { VerifiedToken } from '../token/verify.ts'
 import type { NonceKeeper } from './nonce.ts'
 import type { ProofKeys } from './proof-keys.ts'
+import type { WorkloadTokens } from './wit.ts'
 
 export interface ConfirmationMethod<Name extends string = string> {
   /** The name in a policy's `bindings`, in logs and in metrics. */
@@ -21,6 +24,36 @@ export interface ConfirmationMethod<Name extends string = string> {
   confirm(value: unknown, input: ConfirmationInput): Refusal | undefined
   /** The second half of a method that rests on a signed proof; asked after every `confirm` has passed. */
   readonly prove?: (value: unknown, input: ConfirmationInput) => Promise<Proof | Refusal>
+  /**
+   * For a method that proves the workload itself, asked before any token is looked at, where the route lists the
+   * method. Undefined where the request shows nothing of the kind.
+   */
+  readonly proveWorkload?: (
+    question: WorkloadQuestion,
+  ) => ProvenWorkload | undefined | Refusal | Promise<ProvenWorkload | Refusal>
+}
+
+/** A workload that has proved its key in this request. */
+export interface ProvenWorkload {
+  readonly spiffeId: SpiffeId
+  /** Of its token, where that says so; Unix seconds. */
+  readonly issuedAt: number | undefined
+  readonly proof: Proof
+}
+
+export interface WorkloadQuestion {
+  readonly request: Pick<
+    Request,
+    'path' | 'authorization' | 'dpop' | 'workloadToken' | 'workloadProof' | 'transactionToken'
+  >
+  /** Undefined where the route takes no token. */
+  readonly credential: Credential | undefined
+  /** Whom the connection shows. */
+  readonly presenter: Presenter | undefined
+  readonly rules: BindingRules
+  readonly tokens: WorkloadTokens | undefined
+  /** Unix seconds. */
+  readonly now: number
 }
 
 /** A proof that has passed every check but the last: that it was not used before. */
@@ -31,12 +64,16 @@ export interface Proof {
   readonly takenFrom: number
   /** A clock skew longer than any check would take it, because the clocks of replicas differ; Unix seconds. */
   readonly rememberUntil: number
+  /** What is answered where it cannot be taken after all. */
+  readonly reasons: { readonly invalid: Reason; readonly replayed: Reason }
 }
 
 export interface ConfirmationInput {
   readonly token: VerifiedToken
   readonly credential: Credential
   readonly presenter: Presenter | undefined
+  /** The workload that proved itself, where one did: the presenter, too. */
+  readonly workload?: ProvenWorkload | undefined
   readonly request: Pick<Request, 'method' | 'path' | 'dpop'>
   readonly rules: BindingRules
   readonly proofs: ProofTools
@@ -51,6 +88,7 @@ export interface BindingRules {
   readonly clockSkewSeconds: number
   readonly rotation: RotationRules | undefined
   readonly dpop: DpopRules | undefined
+  readonly wimse: WimseRules | undefined
 }
 
 export interface RotationRules {
@@ -65,6 +103,15 @@ export interface DpopRules {
   readonly maxAgeSeconds: number
   readonly nonce: 'disabled' | 'optional' | 'required'
   readonly algorithms: readonly string[]
+}
+
+export interface WimseRules {
+  /** What `aud` of a WPT may be; exact. */
+  readonly audiences: ReadonlySet<string>
+  /** Those of them that are an origin: the target URI below it will do as well. Normalised: see target.ts. */
+  readonly origins: ReadonlySet<string>
+  /** How far ahead `exp` of a WPT may lie. */
+  readonly maxLifetimeSeconds: number
 }
 
 /** The live parts that proofs need. */

@@ -130,6 +130,8 @@ export const reasons = Object.freeze({
     'The route takes `wimse`, and the request has no `Workload-Identity-Token` header.'),
   workload_token_invalid: entry(unusable, 'The workload identity token is not valid', 'WIMSE workload-creds',
     'The WIT failed a check; `detail` says which.'),
+  workload_token_mismatch: entry(unusable, 'The workload identity token is of another workload', 'WIMSE workload-creds; policy `wimse`',
+    'THEFT, until shown otherwise: the WIT was presented by a workload that mTLS shows to be another. Look up the presenter, and revoke the workload that the WIT names.'),
   workload_proof_missing: entry(unusable, 'A workload proof token is required', 'WIMSE wpt',
     'A WIT came without a `Workload-Proof-Token` header.'),
   workload_proof_invalid: entry(unusable, 'The workload proof token is not valid', 'WIMSE wpt',

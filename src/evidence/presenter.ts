@@ -11,14 +11,17 @@ import {
   type PeerRules,
   type Workload,
 } from './peer.ts'
+import type { EvidenceSource } from './sources.ts'
 import { type SpiffeId, trustDomainOf, workloadId } from './spiffe-id.ts'
 import type { TrustStore } from './trust.ts'
 
 declare const established: unique symbol
 
-/** The workload that presents the token. Only `establishPresenter` makes one. */
-export interface Presenter extends Workload {
+/** The workload that presents the token. Only this file makes one. */
+export interface Presenter extends Omit<Workload, 'evidence'> {
   readonly [established]: true
+  /** `wit`: no connection showed the workload, its own token did. */
+  readonly evidence: EvidenceSource | 'wit'
 }
 
 /** What the connection shows. */
@@ -60,6 +63,24 @@ export function establishPresenter(
     return untrusted.then((refusal) => refusal ?? follow(peer, rules, now))
   }
   return untrusted ?? follow(peer, rules, now)
+}
+
+/**
+ * A workload that has proved itself with a token of its own: it presents where no connection shows who does
+ * (policy.md, Who is the presenter). Where one does, they have to agree, which is the caller's to judge.
+ */
+export function presentProven(
+  presentation: Presentation,
+  spiffeId: SpiffeId | undefined,
+): Presentation {
+  if (presentation.presenter !== undefined || spiffeId === undefined) return presentation
+  const workload = {
+    spiffeId,
+    x5tS256: undefined,
+    certificate: undefined,
+    evidence: 'wit',
+  } as const
+  return { ...presentation, presenter: mint(workload) }
 }
 
 /** Only the peer's own chain: a forwarder has verified the certificates of those whom it vouches for. */
@@ -136,6 +157,11 @@ function presented(
   }
 }
 
-function mint({ spiffeId, x5tS256, certificate, evidence }: Workload): Presenter {
+function mint({
+  spiffeId,
+  x5tS256,
+  certificate,
+  evidence,
+}: Omit<Presenter, typeof established>): Presenter {
   return { spiffeId, x5tS256, certificate, evidence } as Presenter
 }

@@ -1,8 +1,8 @@
-/** The SPIFFE ID grammar and nothing else: SPIFFE-ID.md §2, in the strict reading that has one spelling per identity. */
+/** The grammar of workload identifiers and nothing else: SPIFFE-ID.md §2 and its twin, the scheme `wimse`, in the strict reading that has one spelling per identity. */
 
 declare const parsed: unique symbol
 
-/** A string that `parseSpiffeId` accepted: `spiffe://<trust domain>[/<segment>…]`. */
+/** A string that was accepted here: `spiffe://<trust domain>[/<segment>…]`, or from a WIT the same with `wimse://`. */
 export type SpiffeId = string & { readonly [parsed]: true }
 
 const maxLength = 2048
@@ -45,4 +45,28 @@ export function hasPath(id: SpiffeId): boolean {
 export function workloadId(text: string | undefined): SpiffeId | undefined {
   const spiffeId = text === undefined ? undefined : parseSpiffeId(text)
   return spiffeId !== undefined && hasPath(spiffeId) ? spiffeId : undefined
+}
+
+export const workloadIdSchemes = ['spiffe', 'wimse'] as const
+export type WorkloadIdScheme = (typeof workloadIdSchemes)[number]
+
+/** Keys that sign for `spiffe://td/…` say nothing of `wimse://td/…` unless the operator says so. */
+export const defaultSchemes: readonly WorkloadIdScheme[] = ['spiffe']
+
+export interface WorkloadIdentifier {
+  /** The whole URI: only a comparison of all of it is one (draft-ietf-wimse-identifier §4). */
+  readonly id: SpiffeId
+  readonly scheme: WorkloadIdScheme
+  readonly trustDomain: string
+}
+
+/**
+ * The text as the identifier of a workload, or undefined. draft-ietf-wimse-identifier takes more spellings of a
+ * path; those with a second spelling (escapes, dot segments) are refused, as SPIFFE does.
+ */
+export function parseWorkloadIdentifier(text: string): WorkloadIdentifier | undefined {
+  const found = workloadIdSchemes.find((name) => text.startsWith(`${name}://`))
+  if (found === undefined) return undefined
+  const twin = workloadId(`spiffe${text.slice(found.length)}`)
+  return twin && { id: text as SpiffeId, scheme: found, trustDomain: trustDomainOf(twin) }
 }

@@ -68,6 +68,7 @@ const lookAt: { readonly [reason in Reason]: readonly string[] } = {
   proof_nonce_required: ['dpop'],
   workload_token_missing: workloads,
   workload_token_invalid: workloads,
+  workload_token_mismatch: workloads,
   workload_proof_missing: workloads,
   workload_proof_invalid: workloads,
   workload_proof_replayed: workloads,

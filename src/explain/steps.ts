@@ -66,6 +66,7 @@ export const stepOfReason: { readonly [reason in Reason]: StepName } = {
   proof_nonce_required: 'binding',
   workload_token_missing: 'binding',
   workload_token_invalid: 'binding',
+  workload_token_mismatch: 'binding',
   workload_proof_missing: 'binding',
   workload_proof_invalid: 'binding',
   caller_refused: 'access',

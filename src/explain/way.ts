@@ -62,7 +62,7 @@ function isRecorded(step: StepName, line: DecisionLine): boolean {
 
 function allowedStep(step: StepName, line: DecisionLine, besides: Besides): Step {
   const words = tellers[step](line, besides)
-  const looked = ['question', 'route', 'decision'].includes(step) || line.token !== null
+  const looked = ['question', 'route', 'decision'].includes(step) || !isOpen(line)
   const needed = looked && !isSpared(step, line, besides)
   return { step, state: needed ? 'passed' : 'not needed', words: looked ? words : [] }
 }
@@ -72,6 +72,9 @@ function isSpared(step: StepName, line: DecisionLine, { policy }: Besides): bool
   switch (step) {
     case 'presenter':
       return line.presenter === null
+    case 'credential':
+    case 'token':
+      return line.token === null && line.reason === null
     case 'revocation':
       return policy !== undefined && policy.spec.revocation === undefined
     case 'binding':
@@ -90,7 +93,10 @@ const tellers: {
 } = {
   question: tellQuestion,
   route: tellRoute,
-  credential: () => ['one token in the Authorization header'],
+  credential: ({ token, reason }) =>
+    token === null && reason === null
+      ? ['no token: the workload’s own is enough here']
+      : ['one token in the Authorization header'],
   presenter: tellPresenter,
   token: tellToken,
   revocation: tellRevocation,
@@ -104,12 +110,18 @@ function tellQuestion({ request }: DecisionLine): readonly string[] {
   return request === null ? [] : [`${request.method} ${request.host}${request.path}`]
 }
 
-function tellRoute({ route, mode, token, decision }: DecisionLine): readonly string[] {
+function tellRoute(line: DecisionLine): readonly string[] {
+  const { route, mode } = line
   const named = route === null ? 'no route' : `route ${route}`
   if (mode === 'disabled') return [`${named}, mode disabled: nothing was looked at`]
   if (route === null) return ['no route takes it, and the policy says `unmatched: allow`']
-  const open = decision === 'allow' && token === null
+  const open = isOpen(line)
   return [`${named}, mode ${mode}${open ? ': it requires nothing (`require: none`)' : ''}`]
+}
+
+/** Nothing was asked for: neither a token nor a workload's own. */
+function isOpen({ decision, token, method }: DecisionLine): boolean {
+  return decision === 'allow' && token === null && method !== 'wimse'
 }
 
 function tellPresenter({ presenter, peer, forwards }: DecisionLine): readonly string[] {
@@ -126,7 +138,7 @@ function tellPresenter({ presenter, peer, forwards }: DecisionLine): readonly st
   ]
 }
 
-function tellToken({ token, time }: DecisionLine): readonly string[] {
+function tellToken({ token, time }: DecisionLine, { policy }: Besides): readonly string[] {
   if (token === null) return []
   const now = Date.parse(time) / 1000
   const left = token.expires_at - now
@@ -135,13 +147,24 @@ function tellToken({ token, time }: DecisionLine): readonly string[] {
       ? `${tellSpan(left)} left`
       : `expired ${tellSpan(left)} before, which clockSkew allowed`
   return [
-    `issuer ${token.issuer}, ${token.kid === null ? 'no key name' : `key ${token.kid}`}`,
+    `issuer ${token.issuer}, ${howKnown(token, policy)}`,
     `subject ${token.subject}`,
     `issued ${tellTime(token.issued_at)}, expires ${tellTime(token.expires_at)}: ${life}`,
     token.confirmation.length === 0
       ? 'not bound: it has no cnf'
       : `bound by cnf: ${token.confirmation.join(', ')}`,
   ]
+}
+
+/** An opaque token has no key: its issuer was asked (RFC 7662), or had been. */
+function howKnown(
+  { issuer, kid }: NonNullable<DecisionLine['token']>,
+  policy: PolicyDocument | undefined,
+): string {
+  const issuers = policy?.spec.issuers ?? {}
+  const asked = Object.hasOwn(issuers, issuer) ? issuers[issuer]?.introspection?.url : undefined
+  if (asked !== undefined) return `by introspection at ${asked}`
+  return kid === null ? 'no key name' : `key ${kid}`
 }
 
 function tellRevocation(_line: DecisionLine, { policy, judgedHere }: Besides): readonly string[] {

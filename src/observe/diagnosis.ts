@@ -1,5 +1,16 @@
 /** What Envoys have shown, against what the policy needs → findings, each with the setting that is missing (docs/hops.md). */
 
+import {
+  allHeaders,
+  certificateInXfcc,
+  enableFilter,
+  forwarding,
+  mutualTls,
+  type Settings,
+  sendCertificate,
+  waypointIdentity,
+  writeXfcc,
+} from './envoy-settings.ts'
 import type { EvidenceReport } from './evidence-seen.ts'
 
 export interface Finding {
@@ -10,11 +21,6 @@ export interface Finding {
   /** What to do about it. */
   readonly advice: string | null
   readonly settings: Settings
-}
-
-export interface Setting {
-  readonly place: string
-  readonly yaml: string
 }
 
 /** Every rule that has something to say; nothing can be said before the first check. */
@@ -45,14 +51,20 @@ const judgeWaypoint: Rule = ({ evidence: { checks, kinds } }) => {
   return tell('problem', 'waypoint', seen, 'A waypoint lacks the annotation.', waypointIdentity)
 }
 
+/** Bindings whose clients prove a key of their own. */
+const clientsWithKeys: ReadonlyMap<string, string> = new Map([
+  ['dpop', 'DPoP'],
+  ['wimse', 'WIMSE'],
+])
+
 const judgeMutualTls: Rule = ({ policy, evidence: { checks, kinds, signs } }) => {
   const peers = kinds.principal.count
   if (peers === checks) return tell('ok', 'mTLS', `${share(peers, checks)} came over mTLS.`)
   const seen = `${share(checks - peers, checks)} had no principal: no certificate of the client.`
   if (peers > 0) {
-    if (policy.bindings.includes('dpop')) {
-      return tell('ok', 'mTLS', `${seen} DPoP clients need none.`)
-    }
+    const proving = policy.bindings.flatMap((binding) => clientsWithKeys.get(binding) ?? [])
+    if (proving.length > 0)
+      return tell('ok', 'mTLS', `${seen} ${proving.join(' and ')} clients need none.`)
     return tell('warning', 'mTLS', seen, 'Those requests have no presenter.', mutualTls)
   }
   const advice = signs.destination > 0 ? noClientCertificates : noTls
@@ -125,12 +137,19 @@ const judgeConflicts: Rule = ({ evidence: { checks, refusals } }) => {
 const judgeCredentials: Rule = ({ policy, evidence: { checks, signs, refusals } }) => {
   const { bindings } = policy
   if (bindings.length === 0) return undefined
+  const only = bindings.length === 1
+  if (signs.workloadToken === 0 && bindings.includes('wimse')) {
+    const seen = 'No check has had a Workload-Identity-Token header.'
+    return tell(only ? 'problem' : 'warning', 'token', seen, headers, allHeaders)
+  }
+  if (only && bindings.includes('wimse'))
+    return tell('ok', 'token', `${share(signs.workloadToken, checks)} had a WIT.`)
   if (signs.authorization === 0) {
     const severity = refusals.credential_missing > 0 ? 'problem' : 'warning'
     return tell(severity, 'token', 'No check has had an Authorization header.', headers, allHeaders)
   }
   if (signs.dpop === 0 && bindings.includes('dpop')) {
-    const severity = bindings.length === 1 ? 'problem' : 'warning'
+    const severity = only ? 'problem' : 'warning'
     return tell(severity, 'token', 'No check has had a DPoP header.', headers, allHeaders)
   }
   return tell('ok', 'token', `${share(signs.authorization, checks)} had an Authorization header.`)
@@ -150,8 +169,6 @@ function share(part: number, whole: number): string {
   return `${part} of ${whole} ${whole === 1 ? 'check' : 'checks'}`
 }
 
-type Settings = readonly Setting[]
-
 const standIn = 'Other evidence that is listed stood in for it.'
 const notSent = 'Envoy does not send it.'
 const listXfcc =
@@ -165,82 +182,3 @@ const unseen =
 const headers = 'Either no client sends it, or the filter keeps it back.'
 const xfccAdvice =
   'Set Envoy to write it, or take xfcc off spec.peer.evidence. The filter’s allowed_headers may keep it back too.'
-
-const connectionManager = 'Envoy, connection manager'
-const writeXfcc: Setting = {
-  place: connectionManager,
-  yaml: `forward_client_cert_details: APPEND_FORWARD
-set_current_client_cert_details: { uri: true }     # and cert: true to have the certificate in it`,
-}
-const sendCertificate: Settings = [
-  { place: 'Envoy, ext_authz filter', yaml: 'include_peer_certificate: true' },
-  {
-    place: 'Istio (context GATEWAY at gateways)',
-    yaml: `apiVersion: networking.istio.io/v1alpha3
-kind: EnvoyFilter
-metadata: { name: meshbind-certificate }
-spec:
-  configPatches:
-    - applyTo: HTTP_FILTER
-      match:
-        context: SIDECAR_INBOUND
-        listener: { filterChain: { filter: { name: envoy.filters.network.http_connection_manager, subFilter: { name: envoy.filters.http.ext_authz } } } }
-      patch:
-        operation: MERGE
-        value:
-          name: envoy.filters.http.ext_authz
-          typed_config:
-            "@type": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz
-            include_peer_certificate: true`,
-  },
-]
-const certificateInXfcc: Setting = {
-  place: 'Istio, ProxyConfig, to have it in XFCC instead',
-  yaml: 'proxyHeaders: { setCurrentClientCertDetails: { cert: true } }',
-}
-const mutualTls: Settings = [
-  {
-    place: 'Envoy, DownstreamTlsContext of the listener',
-    yaml: `require_client_certificate: true
-common_tls_context:
-  validation_context: { trusted_ca: { filename: /run/tls/mesh-ca.crt } }`,
-  },
-  {
-    place: 'Istio, in the namespace of the service',
-    yaml: `apiVersion: security.istio.io/v1
-kind: PeerAuthentication
-metadata: { name: default }
-spec: { mtls: { mode: STRICT } }`,
-  },
-]
-const waypointIdentity: Settings = [
-  {
-    place: 'Istio 1.30 or later, Gateway of the waypoint',
-    yaml: 'metadata: { annotations: { ambient.istio.io/xfcc-include-client-identity: "true" } }',
-  },
-]
-const forwarding: Settings = [
-  {
-    place: `${connectionManager} of the gateway`,
-    yaml: `forward_client_cert_details: SANITIZE_SET
-set_current_client_cert_details: { uri: true, cert: true }`,
-  },
-  { place: `${connectionManager} of the sidecar`, yaml: writeXfcc.yaml },
-  {
-    place: 'Istio, ProxyConfig of the gateway',
-    yaml: 'gatewayTopology: { forwardClientCertDetails: SANITIZE_SET }',
-  },
-]
-const allHeaders: Settings = [
-  {
-    place: 'Envoy, ext_authz filter',
-    yaml: '# no allowed_headers and no disallowed_headers, so that every header is sent',
-  },
-]
-const enableFilter: Settings = [
-  { place: 'Envoy, http_filters before the router', yaml: 'name: envoy.filters.http.ext_authz' },
-  {
-    place: 'Istio, AuthorizationPolicy, and the provider in meshConfig.extensionProviders',
-    yaml: 'spec: { action: CUSTOM, provider: { name: meshbind }, rules: [{}] }',
-  },
-]

@@ -21,6 +21,7 @@ export const evidenceSigns = [
   'xfccWithCertificate',
   'authorization',
   'dpop',
+  'workloadToken',
 ] as const
 export type EvidenceSign = (typeof evidenceSigns)[number]
 
@@ -80,6 +81,7 @@ export interface SeenCheck {
     | {
         readonly authorization: { readonly kind: string }
         readonly dpop: { readonly kind: string }
+        readonly workloadToken: { readonly kind: string }
         readonly peer: {
           readonly certificate: string
           readonly principal: string
@@ -139,6 +141,7 @@ export function createEvidenceSeen(since: number): EvidenceSeen {
       observePeer(request.peer, time)
       if (request.authorization.kind !== 'absent') signs.authorization++
       if (request.dpop.kind !== 'absent') signs.dpop++
+      if (request.workloadToken.kind !== 'absent') signs.workloadToken++
       if (decision.verdict === 'deny' && isCounted(decision.reason)) refusals[decision.reason]++
     },
     summary: () => ({

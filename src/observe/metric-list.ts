@@ -54,7 +54,7 @@ export const metricList = {
     labels: {
       decision,
       cache:
-        'whether the token’s signature had been verified before: `hit`, `miss`; `_none` where no token was verified',
+        'whether what the token says had been verified before: `hit`, `miss`; `_none` where no token was verified',
     },
   },
   meshbind_cache_requests_total: {
@@ -84,6 +84,16 @@ export const metricList = {
     unit: 'seconds',
     help: 'Time since the issuer’s keys were last read well; +Inf before that. Keys serve for an hour.',
     labels: { issuer },
+  },
+  meshbind_introspection_total: {
+    type: 'counter',
+    unit: 'count',
+    help: 'Calls to introspection endpoints; a token that is remembered needs none.',
+    labels: {
+      issuer,
+      result:
+        '`active`, `inactive`; without an answer to go by: `unusable` (not in the form of RFC 7662), `unauthorized` (our client is not taken), `failed`, `timeout`; `refused`: not made, because too many were under way or the last ones had failed',
+    },
   },
   meshbind_policy_reload_total: {
     type: 'counter',

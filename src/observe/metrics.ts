@@ -16,6 +16,7 @@ export interface Metrics {
   /** On the way of every check: a few map look-ups, and nothing that prom-client does. */
   decided(record: LoggedDecision): void
   keysFetched(issuer: string, result: 'ok' | 'unusable' | 'failed'): void
+  introspected(issuer: string, result: string): void
   policyReloaded(result: 'ok' | 'invalid' | 'unreadable'): void
   expose(): Promise<{ readonly contentType: string; readonly text: string }>
 }
@@ -50,6 +51,7 @@ export function createMetrics(readings: MetricReadings): Metrics {
   const watched = { allow: createTally(room), deny: createTally(room) }
   const allowed = createTally()
   const fetches = createTally()
+  const introspections = createTally()
   const reloads = { ok: 0, invalid: 0, unreadable: 0 }
   const durations = { allow: createDurationsByCache(), deny: createDurationsByCache() }
   const checks = createDurations()
@@ -94,6 +96,11 @@ export function createMetrics(readings: MetricReadings): Metrics {
       each(fetches.entries(), ([issuer, result, value]) => ({ labels: { issuer, result }, value })),
     meshbind_keys_age_seconds: () =>
       each(keyAges(), ([issuer, value]) => ({ labels: { issuer }, value })),
+    meshbind_introspection_total: () =>
+      each(introspections.entries(), ([issuer, result, value]) => ({
+        labels: { issuer, result },
+        value,
+      })),
     meshbind_policy_reload_total: () =>
       each(Object.entries(reloads), ([result, value]) => ({ labels: { result }, value })),
     meshbind_policy_info: () => {
@@ -133,6 +140,7 @@ export function createMetrics(readings: MetricReadings): Metrics {
       checks.add(durationMicroseconds)
     },
     keysFetched: (issuer, result) => fetches.add(issuer, result),
+    introspected: (issuer, result) => introspections.add(issuer, result),
     policyReloaded(result) {
       reloads[result]++
     },

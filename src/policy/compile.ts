@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import type { Grounds, Mode } from '../decision/decision.ts'
 import type { EvidenceSource } from '../evidence/sources.ts'
 import { type Algorithm, defaultAlgorithms } from '../token/algorithms.ts'
+import { type IntrospectionPlan, planIntrospection } from './introspection-plan.ts'
 import { compileMatch, type RouteMatch } from './match.ts'
 import { compileRequirement, type Requirement } from './requirement.ts'
 import type {
@@ -12,6 +13,7 @@ import type {
   PolicyDocument,
   RevocationDocument,
   RouteDocument,
+  WimseDocument,
 } from './schema.ts'
 
 declare const unprotected: unique symbol
@@ -39,7 +41,10 @@ export type Stances = { readonly [mode in Mode]: Stance }
 export interface IssuerPlan {
   readonly name: string
   readonly issuer: string
+  /** Empty where the issuer is asked instead. */
   readonly keys: KeySourceDocument
+  /** Its tokens are opaque: it says what they mean (RFC 7662). */
+  readonly introspection: IntrospectionPlan | undefined
   readonly algorithms: readonly Algorithm[]
   readonly types: readonly string[]
   readonly identity: { readonly claim: string } | { readonly kubernetes: string } | undefined
@@ -54,7 +59,7 @@ interface RouteRules<Issuer> {
   readonly presenterHeader: boolean
 }
 
-export interface CompiledPolicy<Issuer, Trust, Revocation> {
+export interface CompiledPolicy<Issuer, Trust, Revocation, Workloads> {
   readonly name: string
   /** First 16 hex digits of SHA-256 over the policy's text. */
   readonly revision: string
@@ -68,6 +73,8 @@ export interface CompiledPolicy<Issuer, Trust, Revocation> {
     readonly trust: Trust | undefined
   }
   readonly issuers: readonly Issuer[]
+  /** Verifies WITs, where the policy has a wimse section. */
+  readonly workloads: Workloads | undefined
   readonly revocation: Revocation
   readonly routes: readonly Route<Issuer>[]
   /** Of what no route matches: `spec.mode`. */
@@ -83,25 +90,26 @@ const defaultMode: Mode = 'enforce'
 const defaultTypes = ['at+jwt', 'JWT', 'absent']
 
 /** Makes the live parts of a policy from their plans; each is called once per part, in the document's order. */
-export interface LiveParts<Issuer, Trust, Revocation> {
+export interface LiveParts<Issuer, Trust, Revocation, Workloads> {
   readonly issuer: (plan: IssuerPlan) => Issuer
   /** @param files Bundle files by trust domain, as the policy names them. */
   readonly trust: (files: ReadonlyMap<string, string>) => Trust
+  readonly workloads: (anchors: WimseDocument['trustAnchors']) => Workloads
   /** Called once, also where the policy says nothing of revocation. */
   readonly revocation: (document: RevocationDocument) => Revocation
 }
 
 /** @param text The text that the document was parsed from: the revision covers it. */
-export function compilePolicy<Issuer, Trust, Revocation>(
+export function compilePolicy<Issuer, Trust, Revocation, Workloads>(
   document: PolicyDocument,
   text: string,
-  live: LiveParts<Issuer, Trust, Revocation>,
-): CompiledPolicy<Issuer, Trust, Revocation> {
+  live: LiveParts<Issuer, Trust, Revocation, Workloads>,
+): CompiledPolicy<Issuer, Trust, Revocation, Workloads> {
   const { spec } = document
   const issuers = new Map(
     Object.entries(spec.issuers).map(([name, issuer]) => [
       name,
-      live.issuer(planIssuer(name, issuer)),
+      live.issuer(planIssuer(name, issuer, spec)),
     ]),
   )
   const stances = compileStances()
@@ -110,6 +118,7 @@ export function compilePolicy<Issuer, Trust, Revocation>(
     revision: revisionOf(text),
     peer: compilePeer(spec, live.trust),
     issuers: Object.freeze([...issuers.values()]),
+    workloads: spec.wimse && live.workloads(spec.wimse.trustAnchors),
     revocation: live.revocation(spec.revocation ?? {}),
     routes: Object.freeze(
       spec.routes.map((route) => compileRoute(route, document, issuers, stances)),
@@ -145,7 +154,7 @@ function mintUnprotected(): Unprotected {
 function compilePeer<Trust>(
   { peer = {}, trustDomains }: PolicyDocument['spec'],
   createTrust: (files: ReadonlyMap<string, string>) => Trust,
-): CompiledPolicy<unknown, Trust, unknown>['peer'] {
+): CompiledPolicy<unknown, Trust, unknown, unknown>['peer'] {
   const { trustBundles } = peer
   const files =
     trustBundles && Object.entries(trustBundles).map(([name, { file }]) => [name, file] as const)
@@ -164,11 +173,16 @@ function compilePeer<Trust>(
   })
 }
 
-function planIssuer(name: string, issuer: IssuerDocument): IssuerPlan {
+function planIssuer(
+  name: string,
+  issuer: IssuerDocument,
+  spec: PolicyDocument['spec'],
+): IssuerPlan {
   return {
     name,
     issuer: issuer.issuer,
     keys: issuer.keys ?? {},
+    introspection: issuer.introspection && planIntrospection(issuer.introspection, spec),
     algorithms: issuer.algorithms ?? defaultAlgorithms,
     types: issuer.types ?? defaultTypes,
     identity: planIdentity(issuer.identity),

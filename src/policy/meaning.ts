@@ -2,8 +2,8 @@
 
 import { durationGrammar, durationSeconds } from './duration.ts'
 import { findHidden } from './hidden.ts'
+import { introspectionProblems } from './introspection-meaning.ts'
 import { keySourceProblems } from './key-source-meaning.ts'
-import { notYetInSpec } from './not-yet.ts'
 import { originProblems } from './origins.ts'
 import { type Parts, takeApart } from './parts.ts'
 import { peerProblems } from './peer-meaning.ts'
@@ -11,6 +11,7 @@ import { error, type Unplaced, warning } from './problem.ts'
 import { revocationProblems } from './revocation-meaning.ts'
 import { routeProblems } from './route-meaning.ts'
 import type { IssuerDocument } from './schema.ts'
+import { wimseProblems } from './wimse-meaning.ts'
 
 const maxClockSkewSeconds = 300
 const maxProofAgeSeconds = 3600
@@ -22,9 +23,9 @@ export function findContradictions(value: unknown): Unplaced[] {
   const parts = takeApart(value)
   if (parts === undefined) return []
   return [
-    ...notYetInSpec(parts.spec),
     ...peerProblems(parts),
     ...dpopProblems(parts),
+    ...wimseProblems(parts),
     ...revocationProblems(parts),
     ...clockSkewProblems(parts.spec['clockSkew']),
     ...[...parts.issuers].flatMap(([name, issuer]) => issuerProblems(name, issuer, parts)),
@@ -54,20 +55,13 @@ function issuerProblems(name: string, issuer: IssuerDocument, parts: Parts): Unp
   const base = ['spec', 'issuers', name]
   const problems: Unplaced[] = []
   if (issuer.introspection !== undefined) {
-    problems.push({
-      ...error(
-        [...base, 'introspection'],
-        '`introspection` is not in this version',
-        'Opaque tokens come with a later release.',
-      ),
-      at: 'key',
-    })
+    problems.push(...introspectionProblems(base, issuer, issuer.introspection))
   } else if (issuer.keys === undefined) {
     problems.push(
       error(
         base,
         'required key `keys` is missing',
-        'Write keys: { url: … }, { file: … } or { discovery: true }.',
+        'Write keys: { url: … }, { file: … } or { discovery: true }; or introspection, for opaque tokens.',
       ),
     )
   }
@@ -83,15 +77,19 @@ function issuerProblems(name: string, issuer: IssuerDocument, parts: Parts): Unp
   }
   if (issuer.keys !== undefined)
     problems.push(...keySourceProblems([...base, 'keys'], issuer.keys, issuer.issuer))
+  // One server may hand out both kinds of tokens: its signed ones go by its keys, the others it is asked about.
   const twin = [...parts.issuers].find(
-    ([other, { issuer: iss }]) => iss === issuer.issuer && other !== name,
+    ([other, { issuer: iss, introspection }]) =>
+      iss === issuer.issuer &&
+      other !== name &&
+      (introspection === undefined) === (issuer.introspection === undefined),
   )
   if (twin !== undefined && parts.issuerNames.indexOf(twin[0]) < parts.issuerNames.indexOf(name)) {
     problems.push(
       error(
         [...base, 'issuer'],
         `is the same as that of \`${twin[0]}\``,
-        'A token’s `iss` must lead to one set of keys: merge the two.',
+        'A token’s `iss` must lead to one set of keys, or to one endpoint: merge the two.',
       ),
     )
   }

@@ -11,6 +11,8 @@ import {
   type RouteDocument,
   revocationSchema,
   routeSchema,
+  type WimseDocument,
+  wimseSchema,
 } from './schema.ts'
 
 /** The well-formed parts of a document that may be broken elsewhere. */
@@ -18,6 +20,7 @@ export interface Parts {
   readonly spec: { readonly [name: string]: unknown }
   readonly peer: PeerDocument
   readonly dpop: DpopDocument | undefined
+  readonly wimse: WimseDocument | undefined
   readonly revocation: RevocationDocument | undefined
   readonly issuerNames: readonly string[]
   readonly issuers: ReadonlyMap<string, IssuerDocument>
@@ -40,6 +43,7 @@ export function takeApart(value: unknown): Parts | undefined {
     spec,
     peer: peerSchema.safeParse(spec['peer'] ?? {}).data ?? {},
     dpop: dpopSchema.safeParse(spec['dpop']).data,
+    wimse: wimseSchema.safeParse(spec['wimse']).data,
     revocation: revocationSchema.safeParse(spec['revocation']).data,
     issuerNames: Object.keys(issuers),
     issuers: new Map(

@@ -3,7 +3,14 @@
 import type { Algorithm } from '../token/algorithms.ts'
 import { durationSeconds } from './duration.ts'
 import { readOrigin } from './origins.ts'
-import type { DpopDocument, IssuerDocument, PolicyDocument, RequirementDocument } from './schema.ts'
+import type {
+  DpopDocument,
+  IssuerDocument,
+  PolicyDocument,
+  RequirementDocument,
+  WimseDocument,
+} from './schema.ts'
+import { takesTokens } from './wimse-meaning.ts'
 
 export interface CallerMatcher {
   readonly exact: ReadonlySet<string>
@@ -39,7 +46,16 @@ export interface Requirement<Issuer> {
           readonly algorithms: readonly string[]
         }
       | undefined
+    readonly wimse:
+      | {
+          readonly audiences: ReadonlySet<string>
+          readonly origins: ReadonlySet<string>
+          readonly maxLifetimeSeconds: number
+        }
+      | undefined
   }
+  /** Whether an access token has to be there; where not, none may be. */
+  readonly takesTokens: boolean
   readonly schemes: readonly ('Bearer' | 'DPoP')[]
   /** Undefined: a token with `act` is refused. */
   readonly delegation: DelegationRules | undefined
@@ -61,6 +77,7 @@ export interface IssuerLimits {
 
 const defaultMaxLifetime = '24h'
 const defaultBackdate = '2m'
+const defaultProofLifetime = '2m'
 /** The current actor and nobody before it. */
 const defaultMaxDepth = 1
 const defaultProofAlgorithms: readonly Algorithm[] = ['ES256', 'EdDSA', 'Ed25519']
@@ -72,6 +89,11 @@ export function clockSkewSecondsOf({ clockSkew = '30s' }: PolicyDocument['spec']
 /** How old a proof may be; the default also where nothing takes proofs yet. */
 export function proofMaxAgeSecondsOf(dpop: DpopDocument | undefined): number {
   return durationSeconds(dpop?.maxAge ?? '60s')
+}
+
+/** How long a WPT may be good for; the default also where nothing takes WPTs yet. */
+export function proofLifetimeSecondsOf(wimse: WimseDocument | undefined): number {
+  return durationSeconds(wimse?.maxLifetime ?? defaultProofLifetime)
 }
 
 export function compileRequirement<Issuer>(
@@ -90,7 +112,9 @@ export function compileRequirement<Issuer>(
       clockSkewSeconds,
       rotation: compileRotation(require.rotation),
       dpop: compileDpop(spec.dpop, require.dpop?.origins),
+      wimse: spec.wimse && compileWimse(spec.wimse),
     }),
+    takesTokens: takesTokens(require),
     schemes: Object.freeze(schemesOf(require)),
     delegation: require.delegation && compileDelegation(require.delegation),
     callers: require.callers === undefined ? undefined : compileCallers(require.callers),
@@ -166,6 +190,14 @@ function compileDpop(
     maxAgeSeconds: proofMaxAgeSecondsOf(dpop),
     nonce: dpop.nonce ?? 'disabled',
     algorithms: Object.freeze(dpop.algorithms ?? defaultProofAlgorithms),
+  })
+}
+
+function compileWimse(wimse: WimseDocument): Requirement<unknown>['bindingRules']['wimse'] {
+  return Object.freeze({
+    audiences: new Set(wimse.audiences),
+    origins: new Set(wimse.audiences.flatMap((text) => readOrigin(text) ?? [])),
+    maxLifetimeSeconds: proofLifetimeSecondsOf(wimse),
   })
 }
 

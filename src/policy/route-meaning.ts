@@ -4,16 +4,16 @@ import leven from 'leven'
 import { hasPath, parseSpiffeId, trustDomainOf } from '../evidence/spiffe-id.ts'
 import { bindingProblems } from './binding-meaning.ts'
 import { isHostPattern } from './host.ts'
-import { notYetInRoute } from './not-yet.ts'
+import { introspectorProblems } from './introspection-meaning.ts'
 import type { Parts } from './parts.ts'
 import { canonicalPath } from './path.ts'
 import { error, type Unplaced } from './problem.ts'
 import type { RequirementDocument, RouteDocument } from './schema.ts'
+import { takesTokens, wimseRouteProblems } from './wimse-meaning.ts'
 
 export function routeProblems(index: number, route: RouteDocument, parts: Parts): Unplaced[] {
   const base = ['spec', 'routes', index]
   return [
-    ...notYetInRoute(index, route),
     ...((parts.firstIndexes.get(route.name) ?? index) < index
       ? [error([...base, 'name'], `another route is called \`${route.name}\` already`)]
       : []),
@@ -77,6 +77,7 @@ function requirementProblems(
 ): Unplaced[] {
   return [
     ...issuerReferenceProblems(base, require, parts),
+    ...introspectorProblems(base, require, parts),
     ...audienceProblems(base, require, parts),
     ...(require.callers ?? []).flatMap((caller, i) =>
       callerProblems([...base, 'callers', i], caller, parts),
@@ -85,6 +86,7 @@ function requirementProblems(
       callerProblems([...base, 'delegation', 'actors', i], actor, parts),
     ),
     ...bindingProblems(base, require, parts),
+    ...wimseRouteProblems(base, require, parts),
   ]
 }
 
@@ -93,6 +95,7 @@ function issuerReferenceProblems(
   require: RequirementDocument,
   parts: Parts,
 ): Unplaced[] {
+  if (require.issuers === undefined && !takesTokens(require)) return []
   if (require.issuers === undefined) {
     const advice = `Name the issuers whose tokens the route takes: ${parts.issuerNames.join(', ')}.`
     return [error(base, 'required key `issuers` is missing', advice)]
@@ -152,7 +155,9 @@ function audienceProblems(
 }
 
 function callerProblems(at: Unplaced['path'], caller: string, parts: Parts): Unplaced[] {
-  const id = parseSpiffeId(caller.endsWith('/*') ? caller.slice(0, -2) : caller)
+  const plain = caller.endsWith('/*') ? caller.slice(0, -2) : caller
+  // WITs may name workloads in the scheme `wimse`; a pattern of one scheme never takes an identifier of the other.
+  const id = parseSpiffeId(plain.replace(/^wimse:/, 'spiffe:'))
   if (id === undefined || (!caller.endsWith('/*') && !hasPath(id))) {
     return [
       error(at, 'must be a SPIFFE ID with a path, or one that ends in /* for everything below'),

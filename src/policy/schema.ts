@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { methodNames } from '../confirmation/methods.ts'
 import { modes } from '../decision/decision.ts'
 import { evidenceSources } from '../evidence/sources.ts'
-import { spiffeIdGrammar, trustDomainGrammar } from '../evidence/spiffe-id.ts'
+import { spiffeIdGrammar, trustDomainGrammar, workloadIdSchemes } from '../evidence/spiffe-id.ts'
 import { algorithms } from '../token/algorithms.ts'
 import { durationGrammar } from './duration.ts'
 
@@ -24,9 +24,6 @@ const spiffeId = z.string().max(2048).regex(spiffeIdGrammar, 'must be a SPIFFE I
 const spiffePattern = text.describe('A SPIFFE ID, or one that ends in /* for everything below')
 const algorithm = z.enum(algorithms)
 const mode = z.enum(modes)
-
-/** Methods of the language that this version cannot confirm yet; not-yet.ts refuses them with that word. */
-export const plannedBindings = ['wimse'] as const
 
 /** Exactly one of file, url, discovery; meaning.ts says so with a place. */
 const keySource = z.strictObject({
@@ -79,9 +76,7 @@ const claimValue = z.union([z.string(), z.number(), z.boolean()], {
 const requirement = z.strictObject({
   issuers: listOf(name).optional(),
   audiences: listOf(text).optional().describe('Narrows the audiences of the issuers'),
-  bindings: listOf(z.enum([...methodNames, ...plannedBindings])).describe(
-    'At least one of these must be confirmed',
-  ),
+  bindings: listOf(z.enum(methodNames)).describe('At least one of these must be confirmed'),
   callers: listOf(spiffePattern).optional(),
   scopes: listOf(
     z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,256}$/, 'must be one scope (RFC 6749 §3.3)'),
@@ -151,9 +146,22 @@ export const dpopSchema = z.strictObject({
   algorithms: listOf(algorithm).optional(),
 })
 
-const wimse = z.strictObject({
-  audiences: listOf(text),
-  trustAnchors: z.record(trustDomain, z.strictObject({ keys: keySource })),
+export const wimseSchema = z.strictObject({
+  audiences: listOf(text).describe(
+    'What `aud` of a WPT may be; below an origin, the target URI too',
+  ),
+  trustAnchors: z
+    .record(
+      trustDomain,
+      z.strictObject({
+        keys: keySource,
+        schemes: listOf(z.enum(workloadIdSchemes))
+          .optional()
+          .describe('Whose identifiers the keys may sign: spiffe://… (default), wimse://…'),
+      }),
+    )
+    .describe('Who signs the WITs of each trust domain'),
+  maxLifetime: duration.optional().describe('How far ahead `exp` of a WPT may lie; default 2m'),
 })
 
 export const policySchema = z
@@ -170,7 +178,7 @@ export const policySchema = z
       issuers: z.record(name, issuerSchema),
       revocation: revocationSchema.optional(),
       dpop: dpopSchema.optional(),
-      wimse: wimse.optional(),
+      wimse: wimseSchema.optional(),
       routes: z.array(routeSchema).min(1).max(10_000).describe('The first that matches decides'),
     }),
   })
@@ -181,7 +189,9 @@ export type IssuerDocument = z.infer<typeof issuerSchema>
 export type RouteDocument = z.infer<typeof routeSchema>
 export type RequirementDocument = Exclude<RouteDocument['require'], 'none'>
 export type KeySourceDocument = z.infer<typeof keySource>
+export type IntrospectionDocument = z.infer<typeof introspection>
 export type DpopDocument = z.infer<typeof dpopSchema>
+export type WimseDocument = z.infer<typeof wimseSchema>
 export type RevocationDocument = z.infer<typeof revocationSchema>
 export type PeerDocument = z.infer<typeof peerSchema>
 

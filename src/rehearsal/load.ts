@@ -6,7 +6,7 @@ import { maxPolicyFileBytes, readPolicies } from '../policy/manifest.ts'
 import { error, type Problem, renderProblem, type Unplaced } from '../policy/problem.ts'
 import { readTextFile } from '../service/read-file.ts'
 import { findTestLines, maxTestLength, readTest } from './document.ts'
-import { findTestProblems, findUnknownIssuers } from './meaning.ts'
+import { findIdleHeaders, findTestProblems, findUnknownIssuers } from './meaning.ts'
 import type { TestFile } from './run.ts'
 
 export type Loaded =
@@ -90,8 +90,12 @@ async function readTestFile(file: string): Promise<ReadFile> {
   const { result, text: policyText } = only
   if (!result.ok) return refused(result.problems, policyFile, policySource)
   const { policy } = result
-  const strangers = findUnknownIssuers(test, Object.keys(policy.spec.issuers))
-  if (strangers.length > 0) return refuse(...strangers)
+  const { issuers } = policy.spec
+  const misfits = [
+    ...findUnknownIssuers(test, Object.keys(issuers)),
+    ...findIdleHeaders(test, issuers),
+  ]
+  if (misfits.length > 0) return refuse(...misfits)
   const lines = findTestLines(source, test)
   return { ok: true, file: { file, test, lines, policyFile, policy, policyText } }
 }

@@ -1,6 +1,7 @@
 /** What the form of a policy test cannot say: names that lead nowhere, times that are none, parts that contradict each other. */
 
 import { error, type Unplaced } from '../policy/problem.ts'
+import type { PolicyDocument } from '../policy/schema.ts'
 import type { TestCase, TestDocument } from './schema.ts'
 import { suggestName } from './suggest.ts'
 import { timeSeconds } from './time.ts'
@@ -12,14 +13,16 @@ interface Known {
   readonly peer: readonly string[]
   readonly key: readonly string[]
   readonly token: readonly string[]
+  readonly wit: readonly string[]
 }
 
 export function findTestProblems(document: TestDocument): Unplaced[] {
-  const { peers = {}, keys = {}, tokens = {}, tests } = document
+  const { peers = {}, keys = {}, tokens = {}, wits = {}, tests } = document
   const known: Known = {
     peer: Object.keys(peers),
     key: Object.keys(keys),
     token: Object.keys(tokens),
+    wit: Object.keys(wits),
   }
   return [
     ...timeProblems(['now'], document.now),
@@ -44,6 +47,10 @@ export function findTestProblems(document: TestDocument): Unplaced[] {
         ...timeProblems([...base, 'expiresAt'], expiresAt),
       ]
     }),
+    ...Object.entries(wits).flatMap(([name, { key, expiresAt }]) => [
+      ...referenceProblems(['wits', name, 'key'], 'key', key, known),
+      ...timeProblems(['wits', name, 'expiresAt'], expiresAt),
+    ]),
     ...tests.flatMap((test, index) => caseProblems(['tests', index], test, tests, known)),
   ]
 }
@@ -66,14 +73,32 @@ export function findUnknownIssuers(
   )
 }
 
+/** @param issuers Those of the policy. An opaque token has no header: what a test writes there would change nothing. */
+export function findIdleHeaders(
+  { tokens = {} }: TestDocument,
+  issuers: PolicyDocument['spec']['issuers'],
+): Unplaced[] {
+  return Object.entries(tokens).flatMap(([name, { issuer, header }]) =>
+    header !== undefined && issuers[issuer]?.introspection !== undefined
+      ? [
+          error(
+            ['tokens', name, 'header'],
+            `is of signed tokens, and those of \`${issuer}\` are opaque (introspection)`,
+          ),
+        ]
+      : [],
+  )
+}
+
 function caseProblems(
   base: Path,
   test: TestCase,
   tests: readonly TestCase[],
   known: Known,
 ): Unplaced[] {
-  const { peer, via, token, scheme, proof, request } = test
-  const { authorization, dpop } = request.headers ?? {}
+  const { peer, via, token, scheme, proof, wit, wpt, request } = test
+  const { headers = {} } = request
+  const { authorization, dpop } = headers
   const proofKey = typeof proof === 'string' ? proof : proof?.key
   return [
     ...(tests.find(({ name }) => name === test.name) === test
@@ -87,6 +112,25 @@ function caseProblems(
         )),
     ...referenceProblems([...base, 'token'], 'token', token, known),
     ...referenceProblems([...base, 'proof'], 'key', proofKey, known),
+    ...referenceProblems([...base, 'wit'], 'wit', wit, known),
+    ...referenceProblems([...base, 'wpt', 'key'], 'key', keyOf(wpt), known),
+    ...(wit !== undefined && headers['workload-identity-token'] !== undefined
+      ? [
+          error(
+            [...base, 'wit'],
+            'goes without the header `workload-identity-token`, which it fills',
+          ),
+        ]
+      : []),
+    ...(wit !== undefined && wpt !== 'none' && headers['workload-proof-token'] !== undefined
+      ? [
+          error(
+            [...base, 'wit'],
+            'goes without the header `workload-proof-token`, which it fills, or with `wpt: none`',
+          ),
+        ]
+      : []),
+    ...(wit === undefined && wpt !== undefined ? [error([...base, 'wpt'], 'goes with `wit`')] : []),
     ...(token !== undefined && authorization !== undefined
       ? [error([...base, 'token'], 'goes without the header `authorization`, which it fills')]
       : []),
@@ -97,6 +141,10 @@ function caseProblems(
       ? [error([...base, 'proof'], 'goes without the header `dpop`, which it fills')]
       : []),
   ]
+}
+
+function keyOf(wpt: TestCase['wpt']): string | undefined {
+  return typeof wpt === 'object' ? wpt.key : undefined
 }
 
 function referenceProblems(

@@ -9,6 +9,7 @@ import { showEvidence } from './evidence.ts'
 import type { TestCase } from './schema.ts'
 import type { Stage } from './stage.ts'
 import { signProof } from './tokens.ts'
+import { signWpt } from './workloads.ts'
 
 /** @param nonce What the service gave the client last, where the policy asks for nonces. */
 export async function askQuestion(
@@ -18,6 +19,7 @@ export async function askQuestion(
 ): Promise<Request> {
   const { method, host, path, headers = {}, context = {} } = test.request
   const token = stage.tokens.get(test.token ?? '')
+  const wit = stage.wits.get(test.wit ?? '')
   const via = typeof test.via === 'string' ? [test.via] : (test.via ?? [])
   const { evidence, trustDomains } = stage.policy.peer
   const request: Request = {
@@ -30,6 +32,9 @@ export async function askQuestion(
         ? headerOf(headers['authorization'])
         : headerOf(`${test.scheme ?? token.scheme} ${token.text}`),
     dpop: headerOf(headers['dpop']),
+    workloadToken: headerOf(wit?.text ?? headers['workload-identity-token']),
+    workloadProof: headerOf(await wptFor(test, stage, token?.text)),
+    transactionToken: headerOf(headers['txn-token']),
     traceparent: '',
     reservedHeaders: Object.keys(headers).filter((name) => name.startsWith('x-meshbind-')),
     peer: showEvidence({
@@ -43,6 +48,16 @@ export async function askQuestion(
   }
   const proof = await signFor(request, test, stage, nonce)
   return proof === undefined ? request : { ...request, dpop: headerOf(proof) }
+}
+
+async function wptFor(
+  { wit: name, wpt = {}, request: { headers = {} } }: TestCase,
+  stage: Stage,
+  token: string | undefined,
+): Promise<string | undefined> {
+  const wit = stage.wits.get(name ?? '')
+  if (wit === undefined || wpt === 'none') return headers['workload-proof-token']
+  return signWpt(wit, { audience: stage.wptAudience, token, now: stage.now }, wpt, stage.keys)
 }
 
 function headerOf(value: string | undefined): SingleHeader {

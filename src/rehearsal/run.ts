@@ -56,7 +56,9 @@ async function decide(test: TestCase, stage: Stage): Promise<Decision> {
   const { policy, now } = stage
   const tools = createTestTools(now)
   const request = await askQuestion(test, stage, tools.proofs.nonces.issue(now))
-  const replayed = typeof test.proof === 'object' && test.proof.replayed === true
+  const replayed = [test.proof, test.wpt].some(
+    (proof) => typeof proof === 'object' && proof.replayed === true,
+  )
   if (replayed) await check(request, policy, tools, now)
   return check(request, policy, tools, now)
 }

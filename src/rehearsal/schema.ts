@@ -57,6 +57,24 @@ const proof = z.strictObject({
   replayed: z.boolean().optional(),
 })
 
+const wit = z.strictObject({
+  // Any text, so that a broken identifier can be tested.
+  sub: text,
+  key: name.optional(),
+  claims: claims.optional(),
+  header: z
+    .strictObject({ typ: text.nullable().optional(), kid: text.nullable().optional() })
+    .optional(),
+  expiresAt: time.optional(),
+  signedBy: stranger.optional(),
+})
+
+const wpt = z.strictObject({
+  key: name.optional(),
+  claims: claims.optional(),
+  replayed: z.boolean().optional(),
+})
+
 const request = z.strictObject({
   method: text,
   host: text,
@@ -66,8 +84,8 @@ const request = z.strictObject({
       z
         .string()
         .regex(
-          /^(?:authorization|dpop|x-forwarded-client-cert|x-meshbind-[a-z0-9-]{1,100})$/,
-          'is of no header that meshbind reads: authorization, dpop, x-forwarded-client-cert, x-meshbind-…',
+          /^(?:authorization|dpop|workload-identity-token|workload-proof-token|txn-token|x-forwarded-client-cert|x-meshbind-[a-z0-9-]{1,100})$/,
+          'is of no header that meshbind reads: authorization, dpop, workload-identity-token, workload-proof-token, txn-token, x-forwarded-client-cert, x-meshbind-…',
         ),
       header,
     )
@@ -93,6 +111,12 @@ const test = z.strictObject({
   proof: z
     .union([name, proof], { error: 'must be the name of a key, or a map with `key`' })
     .optional(),
+  wit: name.optional(),
+  wpt: z
+    .union([z.literal('none'), wpt], {
+      error: 'must be none, or a map with `key`, `claims`, `replayed`',
+    })
+    .optional(),
   expect: z
     .union([z.enum(['allow', 'deny']), z.strictObject({ deny: reason })], {
       error: 'must be allow, deny, or { deny: REASON }',
@@ -108,6 +132,7 @@ export const testSchema = z.strictObject({
   peers: z.record(name, peer).optional(),
   keys: z.record(name, z.strictObject({ algorithm: z.enum(algorithms).optional() })).optional(),
   tokens: z.record(name, token).optional(),
+  wits: z.record(name, wit).optional(),
   tests: z.array(test).min(1).max(10_000),
 })
 
@@ -115,5 +140,7 @@ export type TestDocument = z.infer<typeof testSchema>
 export type PeerFixture = z.infer<typeof peer>
 export type TokenFixture = z.infer<typeof token>
 export type ProofFixture = z.infer<typeof proof>
+export type WitFixture = z.infer<typeof wit>
+export type WptFixture = z.infer<typeof wpt>
 export type TestCase = z.infer<typeof test>
 export type ShownEvidence = (typeof shownEvidence)[number]

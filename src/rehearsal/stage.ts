@@ -11,9 +11,18 @@ import { createMemoryRevocations } from '../state/revocation-feed.ts'
 import { createKeySource, type KeySource } from '../token/key-source.ts'
 import { createTokenIssuer } from '../token/verify.ts'
 import { type Authority, createAuthority, createKeyPair, type Leaf } from './certificates.ts'
+import { createOpaqueIssuer, type OpaqueIssuer } from './opaque.ts'
 import type { PeerFixture, TestDocument } from './schema.ts'
 import { timeSeconds } from './time.ts'
-import { createMinter, createSigningKey, type Fixtures, type Minter, signToken } from './tokens.ts'
+import {
+  composeAnswer,
+  createMinter,
+  createSigningKey,
+  type Fixtures,
+  type Minter,
+  signToken,
+} from './tokens.ts'
+import { anchorWorkloads, type MintedWit, mintAuthorities, mintWits } from './workloads.ts'
 
 export interface MintedToken {
   readonly text: string
@@ -25,6 +34,9 @@ export interface MintedToken {
 export interface Stage extends Fixtures {
   readonly policy: Policy
   readonly tokens: ReadonlyMap<string, MintedToken>
+  readonly wits: ReadonlyMap<string, MintedWit>
+  /** `aud` of a sound WPT. */
+  readonly wptAudience: string
   /** Unix seconds. */
   readonly now: number
   close(): void
@@ -50,9 +62,16 @@ export async function setStage(
     return authority
   }
   const minters = await mintIssuers(document, text)
+  const witAuthorities = await mintAuthorities(document)
   const sources: KeySource[] = []
+  const opaques = new Map<string, OpaqueIssuer>()
   const policy = compilePolicy(document, text, {
     issuer(plan) {
+      if (plan.introspection !== undefined) {
+        const opaque = createOpaqueIssuer(plan, plan.introspection, now)
+        opaques.set(plan.name, opaque)
+        return opaque.introspector
+      }
       const jwks = minters.get(plan.name)?.jwks ?? Buffer.alloc(0)
       const keys = createKeySource({
         load: async () => ({ bytes: jwks }),
@@ -71,6 +90,7 @@ export async function setStage(
       }
       return store
     },
+    workloads: (anchors) => anchorWorkloads(anchors, witAuthorities, now, sources),
     revocation: () => nothingRevoked,
   })
   await Promise.all(sources.map(({ tried }) => tried))
@@ -86,10 +106,12 @@ export async function setStage(
   return {
     ...fixtures,
     policy,
-    tokens: await mintTokens(test.tokens ?? {}, minters, fixtures, now),
+    wits: await mintWits(test.wits ?? {}, witAuthorities, keys, now),
+    wptAudience: document.spec.wimse?.audiences[0] ?? '',
+    tokens: await mintTokens(test.tokens ?? {}, minters, opaques, fixtures, now),
     now,
     close: () => {
-      for (const source of sources) source.close()
+      for (const source of [...sources, ...opaques.values()]) source.close()
     },
   }
 }
@@ -112,6 +134,7 @@ async function mintIssuers(
   const { issuers } = compilePolicy(document, text, {
     issuer: (plan) => plan,
     trust: () => undefined,
+    workloads: () => undefined,
     revocation: () => undefined,
   })
   return new Map(
@@ -148,6 +171,7 @@ function mintPeers(
 async function mintTokens(
   tokens: NonNullable<TestDocument['tokens']>,
   minters: ReadonlyMap<string, Minter>,
+  opaques: ReadonlyMap<string, OpaqueIssuer>,
   fixtures: Fixtures,
   now: number,
 ): Promise<ReadonlyMap<string, MintedToken>> {
@@ -155,7 +179,10 @@ async function mintTokens(
   for (const [name, fixture] of Object.entries(tokens)) {
     const minter = minters.get(fixture.issuer)
     if (minter === undefined) continue
-    const text = await signToken(fixture, minter, fixtures, now)
+    const opaque = opaques.get(fixture.issuer)
+    const text =
+      opaque?.mint(composeAnswer(fixture, minter, fixtures, now)) ??
+      (await signToken(fixture, minter, fixtures, now))
     minted.set(name, { text, scheme: fixture.bind?.dpop === undefined ? 'Bearer' : 'DPoP' })
   }
   return minted

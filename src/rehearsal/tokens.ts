@@ -92,7 +92,35 @@ export function signToken(
   fixtures: Fixtures,
   now: number,
 ): Promise<string> {
-  const { bind = {}, claims = {}, header = {}, signedBy } = fixture
+  const { header = {}, signedBy } = fixture
+  const key = signedBy === 'stranger' ? minter.stranger : minter.key
+  const payload = composeClaims(fixture, minter, fixtures, now)
+  return signJws(payload, { typ: minter.type, kid: keyId, ...header }, key)
+}
+
+/** What the issuer answers of an opaque token (RFC 7662 §2.2); of a stranger's it knows nothing. */
+export function composeAnswer(
+  fixture: TokenFixture,
+  minter: Minter,
+  fixtures: Fixtures,
+  now: number,
+): object | undefined {
+  if (fixture.signedBy === 'stranger') return undefined
+  const type = fixture.bind?.dpop === undefined ? 'Bearer' : 'DPoP'
+  return present({
+    active: true,
+    token_type: type,
+    ...composeClaims(fixture, minter, fixtures, now),
+  })
+}
+
+function composeClaims(
+  fixture: TokenFixture,
+  minter: Minter,
+  fixtures: Fixtures,
+  now: number,
+): object {
+  const { bind = {}, claims = {} } = fixture
   const issuedAt = timeSeconds(fixture.issuedAt ?? '+0s', now)
   const expiresAt =
     fixture.expiresAt === undefined
@@ -100,7 +128,7 @@ export function signToken(
       : timeSeconds(fixture.expiresAt, now)
   const bound = fixtures.peers.get(bind['x5t#S256'] ?? bind.jwk ?? '')
   const cnf = confirmation(bind, fixtures)
-  const payload = {
+  return {
     iss: minter.issuer,
     aud: minter.audience,
     sub: bound?.spiffeId ?? 'policy-test',
@@ -110,8 +138,6 @@ export function signToken(
     ...(Object.keys(cnf).length === 0 ? {} : { cnf }),
     ...claims,
   }
-  const key = signedBy === 'stranger' ? minter.stranger : minter.key
-  return signJws(payload, { typ: minter.type, kid: keyId, ...header }, key)
 }
 
 function confirmation(bind: NonNullable<TokenFixture['bind']>, { peers, keys }: Fixtures): object {
@@ -152,7 +178,7 @@ export function signProof(
 }
 
 /** Members that are null or undefined are left out. */
-function signJws(payload: object, header: object, key: SigningKey): Promise<string> {
+export function signJws(payload: object, header: object, key: SigningKey): Promise<string> {
   return new SignJWT(present(payload))
     .setProtectedHeader({ ...present(header), alg: key.algorithm })
     .sign(key.privateKey)

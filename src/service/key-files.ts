@@ -8,7 +8,7 @@ import { fetchDocument } from '../token/fetch.ts'
 import { createKeySource, type KeySource, type KeySourceOptions } from '../token/key-source.ts'
 import { readBoundedFile, readTextFile } from './read-file.ts'
 
-export interface KeyFileOptions extends Pick<KeySourceOptions, 'clock' | 'onFetch'> {
+export interface KeyFileOptions extends Pick<KeySourceOptions, 'clock' | 'onFetch' | 'use'> {
   /** Of the policy: file names are relative to it. */
   readonly directory: string
 }

@@ -2,13 +2,19 @@
 
 import { dirname, resolve } from 'node:path'
 import type { Policy } from '../check.ts'
+import { createWorkloadTokens, type TrustAnchor } from '../confirmation/wit.ts'
+import { defaultSchemes } from '../evidence/spiffe-id.ts'
 import { createTrustStore, type TrustStore } from '../evidence/trust.ts'
-import { compilePolicy } from '../policy/compile.ts'
+import { compilePolicy, type IssuerPlan } from '../policy/compile.ts'
+import type { IntrospectionPlan } from '../policy/introspection-plan.ts'
 import type { KeySourceDocument, PolicyDocument } from '../policy/schema.ts'
-import type { Algorithm } from '../token/algorithms.ts'
+import { type Algorithm, algorithms, defaultAlgorithms } from '../token/algorithms.ts'
+import type { IntrospectionResult } from '../token/introspection-call.ts'
+import type { KeyUse } from '../token/key-set.ts'
 import type { KeyFetchResult, KeySource } from '../token/key-source.ts'
-import { createTokenIssuer } from '../token/verify.ts'
+import { createTokenIssuer, type Introspector } from '../token/verify.ts'
 import { watchBundle } from './bundle-watch.ts'
+import { startIntrospector } from './introspection-files.ts'
 import { startKeySource } from './key-files.ts'
 import {
   type EventStreams,
@@ -35,6 +41,8 @@ export interface LivePolicyOptions extends Omit<LiveRevocationOptions, 'director
   readonly text: string
   /** Keys of an issuer by its name, or those of another use, such as `events corp`. */
   readonly onFetch: (use: string, result: KeyFetchResult, error?: string) => void
+  /** Told of each call to an issuer's introspection endpoint. */
+  readonly onIntrospection?: (issuer: string, result: IntrospectionResult, error?: string) => void
   /** A trust bundle was taken, or could not be: then the one before stays. Told once per change. */
   readonly onBundle: (trustDomain: string, problem: string | undefined) => void
   /** What is asked for in the same words goes on as it is: keys are not fetched anew, nor facts forgotten. */
@@ -56,15 +64,31 @@ export function startPolicy(
     keys: KeySourceDocument,
     issuer: string,
     algorithms: readonly Algorithm[],
+    keyUse: KeyUse = 'sig',
   ): KeySource {
     return parts.take(['keys', use, keys, issuer, algorithms], () => {
       const source = startKeySource(keys, issuer, algorithms, {
         directory,
+        use: keyUse,
         clock: options.clock,
         onFetch: (result, error) => options.onFetch(use, result, error),
       })
       return { value: source, tried: source.tried, close: source.close }
     })
+  }
+
+  function takeIntrospector(plan: IssuerPlan, introspection: IntrospectionPlan): Introspector {
+    const { name, issuer } = plan
+    const { signed } = introspection
+    const keys = signed && takeKeys(`introspection ${name}`, signed.keys, issuer, defaultAlgorithms)
+    return parts.take(['issuer', plan], () =>
+      startIntrospector(plan, introspection, {
+        directory,
+        keys,
+        clock: options.clock,
+        onCall: (result, error) => options.onIntrospection?.(name, result, error),
+      }),
+    )
   }
 
   function startTrust(files: ReadonlyMap<string, string>): Part<TrustStore> {
@@ -95,6 +119,7 @@ export function startPolicy(
 
   const policy = compilePolicy(document, options.text, {
     issuer(plan) {
+      if (plan.introspection !== undefined) return takeIntrospector(plan, plan.introspection)
       const keys = takeKeys(plan.name, plan.keys, plan.issuer, plan.algorithms)
       keySources.set(plan.name, keys)
       return parts.take(['issuer', plan], () => ({
@@ -104,6 +129,18 @@ export function startPolicy(
       }))
     },
     trust: (files) => parts.take(['trust', [...files]], () => startTrust(files)),
+    workloads(anchors) {
+      const sources = new Map<string, TrustAnchor>()
+      for (const [domain, { keys, schemes = defaultSchemes }] of Object.entries(anchors)) {
+        const source = takeKeys(`wimse ${domain}`, keys, '', algorithms, 'wit-svid')
+        sources.set(domain, { keys: source, schemes: new Set(schemes) })
+      }
+      return parts.take(['workloads', anchors], () => ({
+        value: createWorkloadTokens(sources),
+        tried: Promise.resolve(),
+        close: () => {},
+      }))
+    },
     revocation() {
       const settings = { ...options, directory, takeKeys }
       const live = startRevocation(document, keySources, parts, settings)

@@ -3,7 +3,11 @@
 import { badInput, CommandError } from '../exit.ts'
 import { maxPolicyFileBytes, readPolicies } from '../policy/manifest.ts'
 import type { Problem } from '../policy/problem.ts'
-import { clockSkewSecondsOf, proofMaxAgeSecondsOf } from '../policy/requirement.ts'
+import {
+  clockSkewSecondsOf,
+  proofLifetimeSecondsOf,
+  proofMaxAgeSecondsOf,
+} from '../policy/requirement.ts'
 import type { PolicyDocument } from '../policy/schema.ts'
 import { endsWithin } from '../time-limit.ts'
 import { type FileWatch, watchFile } from './file-watch.ts'
@@ -79,8 +83,7 @@ export async function keepPolicy(options: PolicyKeeperOptions): Promise<PolicyKe
     const now = options.clock()
     const forgets = forgetsProofs(before.document, found.policy)
     const since = forgets ? now : before.proofsSince
-    // It is held against `iat` less the skew of the policy in force; under the one before, that was another second.
-    const shift = clockSkewSecondsOf(before.document.spec) - clockSkewSecondsOf(found.policy.spec)
+    const shift = shrinkageOf(before.document, found.policy)
     live = { ...next, proofsSince: since === undefined ? undefined : since + shift }
     ;[text, loadedAt, flaw] = [changed, now, undefined]
     options.onSwap(live)
@@ -129,9 +132,25 @@ export async function keepPolicy(options: PolicyKeeperOptions): Promise<PolicyKe
  * proofs may be older than before, the store has forgotten some that are young enough again.
  */
 function forgetsProofs(before: PolicyDocument, after: PolicyDocument): boolean {
-  return before.metadata.name !== after.metadata.name || windowOf(after) > windowOf(before)
+  const windows = windowsOf(before)
+  return (
+    before.metadata.name !== after.metadata.name ||
+    windowsOf(after).some((window, i) => window > (windows[i] ?? 0))
+  )
 }
 
-function windowOf({ spec }: PolicyDocument): number {
-  return proofMaxAgeSecondsOf(spec.dpop) + clockSkewSecondsOf(spec)
+/** DPoP, WPT, and the skew alone: a WPT is taken that much longer than it says. */
+function windowsOf({ spec }: PolicyDocument): readonly [dpop: number, wpt: number, skew: number] {
+  const skew = clockSkewSecondsOf(spec)
+  return [proofMaxAgeSecondsOf(spec.dpop) + skew, proofLifetimeSecondsOf(spec.wimse) + skew, skew]
+}
+
+/**
+ * `proofsSince` is held against the time from which a proof could be taken under the policy in force: `iat` less the
+ * skew, or `exp` less lifetime and skew. Under the one before, that was another second.
+ */
+function shrinkageOf(before: PolicyDocument, after: PolicyDocument): number {
+  const [, wpt, skew] = windowsOf(before)
+  const [, wptAfter, skewAfter] = windowsOf(after)
+  return Math.max(skew - skewAfter, wpt - wptAfter)
 }

@@ -32,5 +32,9 @@ const memoryOfEach =
   'a proof can be spent once on each of the replicas, because each remembers for itself alone: share what they remember with --state redis://…'
 
 function takesProofs({ routes }: Policy): boolean {
-  return routes.some(({ require }) => !isUnprotected(require) && require.schemes.includes('DPoP'))
+  return routes.some(
+    ({ require }) =>
+      !isUnprotected(require) &&
+      (require.schemes.includes('DPoP') || require.bindings.has('wimse')),
+  )
 }

@@ -3,22 +3,34 @@
 import { resolve } from 'node:path'
 import type { Log } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
+import type { IntrospectionResult } from '../token/introspection-call.ts'
 import type { PolicyKeeperOptions } from './policy-keeper.ts'
 
 type Told = Pick<
   PolicyKeeperOptions,
-  'onFetch' | 'onBundle' | 'onDenylist' | 'onStatusList' | 'onWarning' | 'onReload'
+  | 'onFetch'
+  | 'onIntrospection'
+  | 'onBundle'
+  | 'onDenylist'
+  | 'onStatusList'
+  | 'onWarning'
+  | 'onReload'
 >
 
 /** @param policy Its file. */
 export function tellOfSources(log: Log, metrics: Metrics, policy: string): Told {
   const file = resolve(policy)
   const logFetch = readLogger(log, 'issuer', 'keys read', keysUnread)
+  const logIntrospection = introspectionLogger(log)
   const logReload = reloadLogger(log, file)
   return {
     onFetch(issuer, result, error) {
       metrics.keysFetched(issuer, result)
       logFetch(issuer, result, error)
+    },
+    onIntrospection(issuer, result, error) {
+      metrics.introspected(issuer, result)
+      logIntrospection(issuer, result, error)
     },
     onBundle: bundleLogger(log),
     onDenylist: denylistLogger(log),
@@ -74,6 +86,28 @@ function readLogger(log: Log, what: 'issuer' | 'host', good: string, bad: string
   }
 }
 
+/** There are calls by the second: beyond a change, a line must not come more often than this. */
+const introspectionPauseMs = 10_000
+
+/** Tells of a change, and of a source that comes and goes not each time; what was not asked for that reason is no news. */
+function introspectionLogger(log: Log) {
+  const last = new Map<string, { readonly state: string; readonly at: number }>()
+  return (issuer: string, result: IntrospectionResult, error?: string): void => {
+    const good = result === 'active' || result === 'inactive'
+    const state = good ? 'ok' : result
+    const before = last.get(issuer)
+    const idle = before === undefined ? good : result === 'refused' && before.state !== 'ok'
+    if (before?.state === state || idle) return
+    const now = performance.now()
+    if (before !== undefined && now - before.at < introspectionPauseMs) return
+    last.set(issuer, { state, at: now })
+    if (good) log.app.info({ issuer }, 'introspection answers again')
+    else log.app.warn({ issuer, result, error }, notIntrospected)
+  }
+}
+
+const notIntrospected =
+  'tokens could not be introspected: look at `introspection` of the issuer in the policy; answers that are remembered serve for cacheFor, all other tokens are refused as introspection_unavailable'
 const keysUnread =
   'keys could not be read: look at `keys` of the issuer in the policy; the last good ones serve for an hour, without any its tokens are refused as keys_unavailable'
 const statusListUnread =

@@ -43,8 +43,10 @@ export interface RevocableFacts {
   readonly tokenId: string | undefined
   readonly session: string | undefined
   readonly keyId: string | undefined
-  /** Unix seconds. */
+  /** Of the token; Unix seconds. */
   readonly issuedAt: number
+  /** Of the oldest of what the presenter shows of itself, where that is not the token; Unix seconds. */
+  readonly shownSince?: number
   /** SPIFFE IDs of the presenter and of those who vouched for it. */
   readonly workloads: readonly string[]
   /** x5t#S256 of their certificates, as far as they were shown. */
@@ -90,7 +92,7 @@ export function createRevocationIndex(entries: Iterable<RevocationEntry>): Revoc
     kind: RevocationKind,
     scope: string,
     value: string | undefined,
-    { issuedAt }: RevocableFacts,
+    issuedAt: number,
     now: number,
   ): boolean {
     if (value === undefined || !counts.has(kind)) return false
@@ -103,16 +105,16 @@ export function createRevocationIndex(entries: Iterable<RevocationEntry>): Revoc
     count: (kind) => counts.get(kind) ?? 0,
     find(facts, now) {
       if (size === 0) return undefined
-      const { issuer } = facts
+      const { issuer, issuedAt, shownSince = issuedAt } = facts
       const token =
-        hits('jti', issuer, facts.tokenId, facts, now) ||
-        hits('subject', issuer, facts.subject, facts, now) ||
-        hits('session', issuer, facts.session, facts, now) ||
-        hits('key', issuer, facts.keyId, facts, now)
+        hits('jti', issuer, facts.tokenId, issuedAt, now) ||
+        hits('subject', issuer, facts.subject, issuedAt, now) ||
+        hits('session', issuer, facts.session, issuedAt, now) ||
+        hits('key', issuer, facts.keyId, issuedAt, now)
       if (token) return 'token'
       const presenter =
-        facts.workloads.some((id) => hits('presenter', anyIssuer, id, facts, now)) ||
-        facts.certificates.some((each) => hits('certificate', anyIssuer, each, facts, now))
+        facts.workloads.some((id) => hits('presenter', anyIssuer, id, shownSince, now)) ||
+        facts.certificates.some((each) => hits('certificate', anyIssuer, each, shownSince, now))
       return presenter ? 'presenter' : undefined
     },
   }

@@ -1,6 +1,6 @@
 /** The credential of a request: the Authorization header and nothing else (RFC 6750 §2.1, RFC 9449 §7.1). */
 
-import { type Refusal, refuse } from '../decision/decision.ts'
+import { isRefusal, type Refusal, refuse } from '../decision/decision.ts'
 import type { SingleHeader } from '../request.ts'
 
 export interface Credential {
@@ -38,4 +38,11 @@ export function readCredential(authorization: SingleHeader): Credential | Refusa
     return refuse('credential_missing', 'another authentication scheme')
   }
   return refuse('credential_malformed')
+}
+
+/** On a route that names no issuer, whoever sends a token means it for somebody: nobody here could vouch for it. */
+export function refuseToken(authorization: SingleHeader): undefined | Refusal {
+  const credential = readCredential(authorization)
+  if (!isRefusal(credential)) return refuse('issuer_unknown', 'the route takes no access token')
+  return credential.refused === 'credential_missing' ? undefined : credential
 }

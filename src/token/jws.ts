@@ -1,7 +1,7 @@
 /** Reads a compact JWS strictly, before any cryptography: RFC 7515 §3.1, §5.2; RFC 8725 §3. Nothing here is verified. */
 
-import { type Refusal, refuse } from '../decision/decision.ts'
-import { type JsonObject, member, parseStrictJson } from '../strict-json.ts'
+import { isRefusal, type Refusal, refuse } from '../decision/decision.ts'
+import { isJsonObject, type JsonObject, member, parseStrictJson } from '../strict-json.ts'
 import { decodeBase64url } from './base64url.ts'
 
 /** What a JWS says of itself. The claims are unverified: use them to choose the issuer, and for nothing else. */
@@ -32,6 +32,39 @@ export function readJws(text: string): UnverifiedJws | Refusal {
   if (keyId === null) return malformed('kid is no short string')
   if (type === null) return malformed('typ is no short string')
   return { algorithm, keyId, type: type === undefined ? undefined : normaliseType(type), claims }
+}
+
+/**
+ * The same of a JWS that must be of one type, or what is wrong with it in fixed words. No kind of JWT is taken for
+ * another (RFC 8725 §3.11).
+ *
+ * @param type JOSE `typ` in lower case, without `application/`.
+ */
+export function readTypedJws(
+  text: string,
+  type: string,
+  maxLength: number,
+): UnverifiedJws | string {
+  if (text.length > maxLength) return `over ${maxLength / 1024} KiB`
+  const jws = readJws(text)
+  if (isRefusal(jws)) return jws.detail
+  return jws.type === type ? jws : `typ is not ${type}`
+}
+
+/**
+ * Whether a text means to be a signed token, well made or not: then it is judged here and shown to nobody else. Read
+ * loosely for that reason. An encrypted one (RFC 7516, five parts with `enc`) says nothing to us, as an opaque text.
+ */
+export function looksSigned(text: string): boolean {
+  const [header = '', ...others] = text.split('.', 4)
+  if (others.length === 0) return false
+  try {
+    const members: unknown = JSON.parse(Buffer.from(header, 'base64url').toString('utf8'))
+    if (!isJsonObject(members) || !Object.hasOwn(members, 'alg')) return false
+    return others.length === 2 || !Object.hasOwn(members, 'enc')
+  } catch {
+    return false
+  }
 }
 
 /** Header and payload of a compact JWS, still encoded, or what is wrong with it in fixed words. */

@@ -19,6 +19,9 @@ export interface VerificationKey {
 const maxKeys = 100
 const minRsaBits = 2048
 
+/** Whose keys a set is read for: an issuer's of JWTs, or a trust domain's of WITs. */
+export type KeyUse = 'sig' | 'wit-svid'
+
 /**
  * The set's keys, one per fitting algorithm, or undefined if the document is no JWK Set or holds no usable key: a
  * source that suddenly has nothing to offer counts as failed, so that the last good keys stay for their time.
@@ -27,12 +30,13 @@ export async function importKeySet(
   bytes: Uint8Array,
   algorithms: readonly Algorithm[],
   previous: readonly VerificationKey[] = [],
+  use: KeyUse = 'sig',
 ): Promise<readonly VerificationKey[] | undefined> {
   const document = parseStrictJson(bytes)
   const jwks = document === undefined ? undefined : member(document, 'keys')
   if (!Array.isArray(jwks) || jwks.length > maxKeys) return undefined
   const keys: VerificationKey[] = []
-  for (const jwk of jwks.filter(isJsonObject).filter(isSignatureKey)) {
+  for (const jwk of meantFor(use, jwks.filter(isJsonObject))) {
     for (const algorithm of algorithms.filter((name) => fitsAlgorithm(jwk, name))) {
       const key = await importKey(jwk, algorithm, previous)
       if (key !== undefined) keys.push(key)
@@ -73,11 +77,24 @@ async function importKey(
   }
 }
 
+/**
+ * A SPIFFE bundle holds keys of several uses, each with its own (SPIFFE Trust Domain and Bundle §4, WIT-SVID §5): the
+ * authority of certificates signs no WIT. A plain JWK Set says `sig`, or nothing.
+ */
+function meantFor(use: KeyUse, jwks: readonly JsonObject[]): readonly JsonObject[] {
+  const isBundle = jwks.some((jwk) => String(member(jwk, 'use')).endsWith('-svid'))
+  if (use === 'sig' || !isBundle) return jwks.filter((jwk) => isSignatureKey(jwk))
+  return jwks.filter(
+    (jwk) =>
+      member(jwk, 'use') === use && member(jwk, 'kid') !== undefined && isSignatureKey(jwk, use),
+  )
+}
+
 /** RFC 7517 §4.2, §4.3; RFC 8725 §3.5. Symmetric and private keys have no place where a public one is told. */
-export function isSignatureKey(jwk: JsonObject): boolean {
+export function isSignatureKey(jwk: JsonObject, wanted: KeyUse = 'sig'): boolean {
   const use = member(jwk, 'use')
   const operations = member(jwk, 'key_ops')
-  if (use !== undefined && use !== 'sig') return false
+  if (use !== undefined && use !== wanted) return false
   if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify'))) {
     return false
   }

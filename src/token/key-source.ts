@@ -3,7 +3,7 @@
 import { type Refusal, refuse } from '../decision/decision.ts'
 import type { Algorithm } from './algorithms.ts'
 import type { FetchedDocument } from './fetch.ts'
-import { importKeySet, selectKey, type VerificationKey } from './key-set.ts'
+import { importKeySet, type KeyUse, selectKey, type VerificationKey } from './key-set.ts'
 
 export type KeyFetchResult = 'ok' | 'unusable' | 'failed'
 
@@ -11,6 +11,8 @@ export interface KeySourceOptions {
   /** Reads the document once; throws if it cannot be had. Bounded in size by its maker, in time here as well. The signal gives it up. */
   readonly load: (signal: AbortSignal) => Promise<FetchedDocument>
   readonly algorithms: readonly Algorithm[]
+  /** Default `sig`. */
+  readonly use?: KeyUse
   /** Unix seconds. */
   readonly clock: () => number
   /** Seconds between reads where the document does not say; 300 for a URL, 3 for a file. */
@@ -76,7 +78,7 @@ export function createKeySource(options: KeySourceOptions): KeySource {
     let nextSeconds = Math.min(retrySeconds, options.refreshSeconds)
     try {
       const document = await within(readLimitMs, options.load(end.signal))
-      const fresh = await importKeySet(document.bytes, options.algorithms, keys)
+      const fresh = await importKeySet(document.bytes, options.algorithms, keys, options.use)
       if (fresh === undefined) {
         report('unusable', 'not a JWK Set with at least one usable key')
       } else {

@@ -5,21 +5,21 @@ import { countValues, member } from '../strict-json.ts'
 import { type CacheState, createTextCache, signature } from '../text-cache.ts'
 import type { Algorithm } from './algorithms.ts'
 import { type IdentitySource, judgeTime, readClaims, type TokenClaims } from './claims.ts'
-import { normaliseType, readJws, type UnverifiedJws } from './jws.ts'
+import { looksSigned, maxTokenLength, normaliseType, readJws, type UnverifiedJws } from './jws.ts'
 import type { VerificationKey } from './key-set.ts'
 import { findKey, type KeySource } from './key-source.ts'
 import { verifySignature } from './signature.ts'
 
 declare const verified: unique symbol
 
-interface SignedToken extends TokenClaims {
+export interface SignedToken extends TokenClaims {
   /** The issuer's name in the policy. */
   readonly issuer: string
-  /** Of the key that verified it, whether or not the token names one. */
+  /** Of the key that verified it, whether or not the token names one; undefined where the issuer was asked. */
   readonly keyId: string | undefined
 }
 
-/** A token whose signature, issuer, type, times and audience hold. Only `verifyToken` makes one. */
+/** A token whose signature (or introspection), issuer, type, times and audience hold. Only `verifyToken` makes one. */
 export interface VerifiedToken extends SignedToken {
   readonly [verified]: true
 }
@@ -35,20 +35,41 @@ export interface IssuerSettings {
   readonly identity: IdentitySource | undefined
 }
 
-/** One issuer with its keys and the facts that they have verified. */
-export interface TokenIssuer {
+/** One issuer with what it answers for: its keys, or its introspection endpoint, and the facts that they have verified. */
+export type TokenIssuer = SigningIssuer | Introspector
+
+interface Remembering {
   readonly name: string
   readonly issuer: string
-  /** Facts of a text seen before, unless its key has gone since. */
-  recall(text: string): TokenFacts | undefined
-  /** Facts of a text whose `iss` is this issuer's; concurrent calls for one text share one verification. */
-  verify(text: string, jws: UnverifiedJws): Promise<TokenFacts | Refusal>
+  /**
+   * Facts of a text seen before that still stand: its key is in the set, its introspection is young enough.
+   *
+   * @param now Unix seconds.
+   */
+  recall(text: string, now: number): TokenFacts | undefined
   readonly cache: CacheState
 }
 
-/** True until the key goes: this text carries these claims under this key's signature. */
+export interface SigningIssuer extends Remembering {
+  readonly kind: 'keys'
+  /** Facts of a text whose `iss` is this issuer's; concurrent calls for one text share one verification. */
+  verify(text: string, jws: UnverifiedJws): Promise<TokenFacts | Refusal>
+}
+
+/** Asks the issuer what a text means (RFC 7662). */
+export interface Introspector extends Remembering {
+  readonly kind: 'introspection'
+  /** Concurrent questions about one text share one call, which goes on when the time of this one is over. */
+  introspect(text: string, now: number, budgetMs: number): Promise<TokenFacts | Refusal>
+}
+
+/** What the issuer says of a text, by its signature or by its answer. */
 export interface TokenFacts {
   readonly token: SignedToken
+}
+
+/** True until the key goes: this text carries these claims under this key's signature. */
+interface SignedFacts extends TokenFacts {
   readonly key: VerificationKey
 }
 
@@ -62,13 +83,13 @@ export interface TokenRules {
   >
 }
 
-const maxFactsBytes = 64 * 1024 * 1024
+export const maxFactsBytes = 64 * 1024 * 1024
 const factOverheadBytes = 2 * 1024
 /** What a parsed claim costs beside its text; an empty list is the dearest. */
 const bytesPerValue = 64
 const maxRejectedBytes = 4 * 1024 * 1024
 
-/** Whether the signature had been verified before. */
+/** Whether the facts were known before. */
 type CacheResult = 'hit' | 'miss'
 
 export interface Verification {
@@ -79,18 +100,21 @@ export interface Verification {
 /**
  * A promise only where the token has not been seen before: for one that has, nothing needs to wait.
  *
- * @param issuers Those that the route takes; the token's `iss` chooses among them and nothing else does.
+ * @param issuers Those that the route takes, at most one introspector among them; a token's `iss` chooses, and a text
+ *   that has none goes to the introspector.
  * @param now Unix seconds.
+ * @param budgetMs How long an introspector may be waited for.
  */
 export function verifyToken(
   text: string,
   issuers: readonly TokenIssuer[],
   rules: TokenRules,
   now: number,
+  budgetMs: number = Number.POSITIVE_INFINITY,
 ): Verification | Refusal | Promise<Verification | Refusal> {
-  const known = recall(text, issuers)
+  const known = recall(text, issuers, now)
   if (known !== undefined) return judge(known, rules, now, 'hit')
-  return verifyText(text, issuers).then((facts) =>
+  return verifyText(text, issuers, now, budgetMs).then((facts) =>
     isRefusal(facts) ? facts : judge(facts, rules, now, 'miss'),
   )
 }
@@ -110,24 +134,40 @@ function judge(
   return { token: token as VerifiedToken, cache }
 }
 
-function recall(text: string, issuers: readonly TokenIssuer[]): TokenFacts | undefined {
+function recall(
+  text: string,
+  issuers: readonly TokenIssuer[],
+  now: number,
+): TokenFacts | undefined {
   for (const issuer of issuers) {
-    const facts = issuer.recall(text)
+    const facts = issuer.recall(text, now)
     if (facts !== undefined) return facts
   }
   return undefined
 }
 
+/**
+ * A text in the form of a signed token is read strictly and never sent where it does not belong: only one that names
+ * the introspector as its issuer, or nobody, goes there, and that only where the route has no keys of that issuer. What is no signed token means something to the introspector
+ * alone (RFC 7662 §1).
+ */
 async function verifyText(
   text: string,
   issuers: readonly TokenIssuer[],
+  now: number,
+  budgetMs: number,
 ): Promise<TokenFacts | Refusal> {
+  const introspector = issuers.find((candidate) => candidate.kind === 'introspection')
+  if (introspector !== undefined && text.length <= maxTokenLength && !looksSigned(text))
+    return introspector.introspect(text, now, budgetMs)
   const jws = readJws(text)
   if (isRefusal(jws)) return jws
   const iss = member(jws.claims, 'iss')
-  if (typeof iss !== 'string') return refuse('claim_invalid', 'iss')
-  const issuer = issuers.find((candidate) => candidate.issuer === iss)
-  return issuer === undefined ? refuse('issuer_unknown') : issuer.verify(text, jws)
+  const issuer = issuers.find((candidate) => candidate.kind === 'keys' && candidate.issuer === iss)
+  if (issuer?.kind === 'keys') return issuer.verify(text, jws)
+  if (introspector !== undefined && (iss === undefined || iss === introspector.issuer))
+    return introspector.introspect(text, now, budgetMs)
+  return typeof iss === 'string' ? refuse('issuer_unknown') : refuse('claim_invalid', 'iss')
 }
 
 function judgeAudience(
@@ -139,17 +179,17 @@ function judgeAudience(
     : refuse('audience_mismatch')
 }
 
+/** What a fact takes in a cache, key and text included. */
+export function estimateFactBytes(text: string, { token }: TokenFacts): number {
+  return 2 * text.length + bytesPerValue * countValues(token.all) + factOverheadBytes
+}
+
 /** An issuer with caches of its own, so that no fact of one issuer can be found under another. */
-export function createTokenIssuer(settings: IssuerSettings, keys: KeySource): TokenIssuer {
+export function createTokenIssuer(settings: IssuerSettings, keys: KeySource): SigningIssuer {
   const algorithms = new Set<string>(settings.algorithms)
   const types = new Set(settings.types.filter((type) => type !== 'absent').map(normaliseType))
   const takesNoType = settings.types.includes('absent')
-  const facts = createTextCache<TokenFacts>(
-    maxFactsBytes,
-    (text, { token }) =>
-      2 * text.length + bytesPerValue * countValues(token.all) + factOverheadBytes,
-    signature,
-  )
+  const facts = createTextCache<SignedFacts>(maxFactsBytes, estimateFactBytes, signature)
   /** Texts whose signature a key has refused, with that key. Kept apart: junk cannot push good facts out. */
   const rejected = createTextCache<VerificationKey>(
     maxRejectedBytes,
@@ -174,12 +214,13 @@ export function createTokenIssuer(settings: IssuerSettings, keys: KeySource): To
     const claims = readClaims(jws.claims, settings.identity)
     if (isRefusal(claims)) return claims
     const token = Object.freeze({ ...claims, issuer: settings.name, keyId: key.keyId ?? jws.keyId })
-    const fact: TokenFacts = { token, key }
+    const fact: SignedFacts = { token, key }
     facts.set(text, fact)
     return fact
   }
 
   return {
+    kind: 'keys',
     name: settings.name,
     issuer: settings.issuer,
     cache: facts,

@@ -54,6 +54,9 @@ export function decodeCheckRequest(bytes: Buffer): Request | Refusal {
     path: draft.path,
     authorization: single(headers.authorization),
     dpop: single(headers.dpop),
+    workloadToken: single(headers.workloadToken),
+    workloadProof: single(headers.workloadProof),
+    transactionToken: single(headers.transactionToken),
     traceparent: headers.traceparent,
     reservedHeaders: headers.reserved,
     peer: {

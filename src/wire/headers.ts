@@ -11,18 +11,32 @@ interface HeaderValues {
   contradictory: boolean
 }
 
+type ReadHeader =
+  | 'authorization'
+  | 'dpop'
+  | 'workloadToken'
+  | 'workloadProof'
+  | 'transactionToken'
+  | 'xfcc'
+
 export interface HeaderDraft {
   authorization: HeaderValues | undefined
   dpop: HeaderValues | undefined
+  workloadToken: HeaderValues | undefined
+  workloadProof: HeaderValues | undefined
+  transactionToken: HeaderValues | undefined
   xfcc: HeaderValues | undefined
   traceparent: string
   /** Names of the `x-meshbind-*` headers that were sent. */
   readonly reserved: string[]
 }
 
-const singles: ReadonlyMap<string, 'authorization' | 'dpop' | 'xfcc'> = new Map([
+const singles: ReadonlyMap<string, ReadHeader> = new Map([
   ['authorization', 'authorization'],
   ['dpop', 'dpop'],
+  ['workload-identity-token', 'workloadToken'],
+  ['workload-proof-token', 'workloadProof'],
+  ['txn-token', 'transactionToken'],
   ['x-forwarded-client-cert', 'xfcc'],
 ])
 const reservedPrefix = 'x-meshbind-'
@@ -36,6 +50,9 @@ export function createHeaderDraft(): HeaderDraft {
   return {
     authorization: undefined,
     dpop: undefined,
+    workloadToken: undefined,
+    workloadProof: undefined,
+    transactionToken: undefined,
     xfcc: undefined,
     traceparent: '',
     reserved: [],
@@ -84,9 +101,11 @@ function mayMatter({ buf, pos }: Reader, end: number): boolean {
     case 0x61: // a
       return length === 'authorization'.length
     case 0x74: // t
-      return length === 'traceparent'.length
+      return length === 'traceparent'.length || length === 'txn-token'.length
     case 0x64: // d
       return length === 'dpop'.length
+    case 0x77: // w
+      return length === 'workload-identity-token'.length || length === 'workload-proof-token'.length
     case 0x78: // x-m, and x-f of x-forwarded-client-cert
       return ((buf[pos + 4] ?? 0) | 0x20) === 0x6d || length === 'x-forwarded-client-cert'.length
     default:

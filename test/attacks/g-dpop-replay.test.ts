@@ -217,14 +217,17 @@ test('G143: 200,000 distinct jti take no more than the bound, and none that live
   const replay = createMemoryReplay(start - 3600, bound)
   const proofOf = (i: number) => ({
     method: 'dpop' as const,
-    proof: {
-      replayKey: `key-${i}`,
-      takenFrom: start - skew,
-      rememberUntil: start + maxAge + 2 * skew,
-    },
+    proofs: [
+      {
+        replayKey: `key-${i}`,
+        takenFrom: start - skew,
+        rememberUntil: start + maxAge + 2 * skew,
+        reasons: { invalid: 'proof_invalid', replayed: 'proof_replayed' } as const,
+      },
+    ],
   })
   const reasonOf = (i: number) => {
-    const spent = spendProof(proofOf(i) as Unspent, replay, start) as Confirmed
+    const spent = spendProof(proofOf(i) as unknown as Unspent, replay, start) as Confirmed
     return isRefusal(spent) ? spent.refused : ''
   }
   const found = Array.from({ length: 200_000 }, (_, i) => reasonOf(i))

@@ -50,6 +50,7 @@ function reportOf(certificate: string, policy: Partial<EvidenceReport['policy']>
   const request: SeenCheck['request'] = {
     authorization: { kind: 'one' },
     dpop: { kind: 'absent' },
+    workloadToken: { kind: 'absent' },
     peer: { certificate, principal, destination: principal, xfcc: { kind: 'absent' } },
   }
   const decision = denyOutright('binding_mismatch')

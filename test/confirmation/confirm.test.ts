@@ -339,11 +339,12 @@ test('check.ts: what rests on no proof waits for nothing', (t) => {
   t.pass()
 })
 
-const proof = { replayKey: 'key', takenFrom: now - 1, rememberUntil: now + 90 }
-const dpop = { method: 'dpop', proof } as const
+const reasons = { invalid: 'proof_invalid', replayed: 'proof_replayed' } as const
+const proof = { replayKey: 'key', takenFrom: now - 1, rememberUntil: now + 90, reasons }
+const dpop = { method: 'dpop', proofs: [proof] } as const
 
 /** What `confirm` alone may make, made up. */
-type MadeUp = { readonly method: string; readonly proof: Proof | undefined }
+type MadeUp = { readonly method: string; readonly proofs: readonly Proof[] }
 
 async function spend(replay: ReplayStore, unspent: MadeUp = dpop) {
   const found = await spendProof(unspent as Unspent, replay, now)
@@ -354,14 +355,14 @@ test('RFC 9449 §11.1: a proof confirms once, and again under another key', asyn
   const replay = createMemoryReplay(now - 3600)
   t.is(await spend(replay), 'allow by dpop')
   t.is(await spend(replay), 'proof_replayed')
-  t.is(await spend(replay, { ...dpop, proof: { ...proof, replayKey: 'b' } }), 'allow by dpop')
+  t.is(await spend(replay, { ...dpop, proofs: [{ ...proof, replayKey: 'b' }] }), 'allow by dpop')
   t.is(await spend(replay), 'proof_replayed')
 })
 
 test('RFC 9449 §11.1: the proof is spent under whichever method the route lists', async (t) => {
   const replay = createMemoryReplay(now - 3600)
-  t.is(await spend(replay, { method: 'x5t#S256', proof }), 'allow by x5t#S256')
-  t.is(await spend(replay, { method: 'spiffe', proof }), 'proof_replayed')
+  t.is(await spend(replay, { method: 'x5t#S256', proofs: [proof] }), 'allow by x5t#S256')
+  t.is(await spend(replay, { method: 'spiffe', proofs: [proof] }), 'proof_replayed')
 })
 
 test('policy.md Proofs and replay: a confirmation without a proof spends nothing', async (t) => {
@@ -371,7 +372,7 @@ test('policy.md Proofs and replay: a confirmation without a proof spends nothing
       throw new Error('asked')
     },
   }
-  t.is(await spend(replay, { method: 'jwk', proof: undefined }), 'allow by jwk')
+  t.is(await spend(replay, { method: 'jwk', proofs: [] }), 'allow by jwk')
 })
 
 test('policy.md Proofs and replay: with memory state a proof from before the process is refused', async (t) => {
@@ -380,7 +381,7 @@ test('policy.md Proofs and replay: with memory state a proof from before the pro
     [now - 60, 'proof_invalid'],
     [now - 59, 'allow by dpop'],
   ] as const) {
-    const unspent = { ...dpop, proof: { ...proof, takenFrom } }
+    const unspent = { ...dpop, proofs: [{ ...proof, takenFrom }] }
     t.is(await spend(createMemoryReplay(now - 60), unspent), expected)
   }
 })

@@ -53,6 +53,7 @@ async function judged({
       clockSkewSeconds: skew,
       rotation: undefined,
       dpop: { origins: new Set([origin]), maxAgeSeconds: maxAge, nonce: 'disabled', algorithms },
+      wimse: undefined,
     },
     proofs: { keys: createProofKeys(), nonces: createNonceKeeper(() => undefined) },
     now,

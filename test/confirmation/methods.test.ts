@@ -2,15 +2,24 @@
 
 import { webcrypto } from 'node:crypto'
 import test from 'ava'
-import type { BindingRules, ConfirmationInput, Proof } from '../../src/confirmation/method.ts'
+import type {
+  BindingRules,
+  ConfirmationInput,
+  ConfirmationMethod,
+  Proof,
+} from '../../src/confirmation/method.ts'
 import { type MethodName, methodNames, methods } from '../../src/confirmation/methods.ts'
+import { createWorkloadTokens, type TrustAnchor } from '../../src/confirmation/wit.ts'
 import { isRefusal, type Refusal } from '../../src/decision/decision.ts'
 import type { Presenter } from '../../src/evidence/presenter.ts'
-import type { SingleHeader } from '../../src/request.ts'
+import type { Request, SingleHeader } from '../../src/request.ts'
+import { createKeySource } from '../../src/token/key-source.ts'
 import type { VerifiedToken } from '../../src/token/verify.ts'
 import { bindingRules, present } from '../support/confirmation.ts'
 import { createDpopClient } from '../support/dpop.ts'
 import { createAuthority, type Leaf } from '../support/pki.ts'
+import { bareRequest } from '../support/request.ts'
+import { createWimseWorkload, createWitIssuer, type WitIssuer } from '../support/wimse.ts'
 import { createTestTools } from '../support/world.ts'
 import rfc8705 from '../vectors/rfc8705.json' with { type: 'json' }
 
@@ -44,6 +53,18 @@ const renewed = await authority.issue({ spiffeId: ordersId, keys: orders.keys })
 const rekeyed = await authority.issue({ spiffeId: ordersId })
 const thief = await authority.issue({ spiffeId: 'spiffe://mesh.example/ns/web/sa/blog' })
 
+async function keysOf({ jwks }: WitIssuer): Promise<TrustAnchor['keys']> {
+  const source = createKeySource({
+    load: async () => ({ bytes: Buffer.from(JSON.stringify(jwks)) }),
+    algorithms: ['ES256'],
+    use: 'wit-svid',
+    clock: () => now,
+    refreshSeconds: 300,
+  })
+  await source.tried
+  return source
+}
+
 async function jwkOf({ keys }: Leaf): Promise<Record<string, unknown>> {
   const { kty, crv, x, y, n, e } = await webcrypto.subtle.exportKey('jwk', keys.publicKey)
   return JSON.parse(JSON.stringify({ kty, crv, x, y, n, e }))
@@ -56,10 +77,28 @@ const headerOf = (value: string): SingleHeader => ({ kind: 'one', value })
 const proofOfClient = headerOf(await client.proof(accessToken))
 const proofOfThief = headerOf(await thiefClient.proof(accessToken))
 
+const witIssuer = await createWitIssuer({ trustDomain: 'mesh.example', now: () => now })
+const workloadTokens = createWorkloadTokens(
+  new Map([['mesh.example', { keys: await keysOf(witIssuer), schemes: new Set(['spiffe']) }]]),
+)
+
+/** The two headers of a workload that proves itself, for a request with the token. */
+async function witOf({ spiffeId }: Leaf): Promise<WitHeaders> {
+  const workload = await createWimseWorkload(witIssuer, spiffeId, { now: () => now })
+  const wit = await workload.wit()
+  const proof = await workload.proof({ wit, accessToken })
+  return { workloadToken: headerOf(wit), workloadProof: headerOf(proof) }
+}
+type WitHeaders = Pick<Request, 'workloadToken' | 'workloadProof'>
+const absentHeader: SingleHeader = { kind: 'absent' }
+const ownersWit = await witOf(orders)
+const thiefsWit = await witOf(thief)
+
 /** What a request shows beside the token. */
 interface Shown {
   readonly presenter?: Presenter | undefined
   readonly proof?: SingleHeader
+  readonly wit?: WitHeaders
 }
 
 interface TokenParts {
@@ -67,19 +106,30 @@ interface TokenParts {
   readonly issuedAt?: number
 }
 
-function ask(
+async function ask(
   name: MethodName,
   value: unknown,
-  { presenter, proof = { kind: 'absent' } }: Shown,
+  { presenter, proof = absentHeader, wit }: Shown,
   parts: TokenParts = {},
   rules: Partial<BindingRules> = {},
-): Refusal | undefined | Promise<Proof | Refusal> {
-  const method = methods.find((candidate) => candidate.name === name)
+): Promise<Refusal | undefined | Proof> {
+  const method: ConfirmationMethod | undefined = methods.find(({ name: each }) => each === name)
   if (method === undefined) throw new Error(name)
+  const credential = { scheme: 'Bearer', token: accessToken } as const
+  const workload = await method.proveWorkload?.({
+    request: bareRequest({ path: '/v1/payments', ...wit }),
+    credential,
+    presenter,
+    rules: { ...bindingRules, ...rules },
+    tokens: workloadTokens,
+    now,
+  })
+  if (isRefusal(workload)) return workload
   const input: ConfirmationInput = {
     token: { identity: ordersId, issuedAt: now - 60, ...parts } as VerifiedToken,
-    credential: { scheme: 'Bearer', token: accessToken },
+    credential,
     presenter,
+    workload,
     request: { method: 'POST', path: '/v1/payments', dpop: proof },
     rules: { ...bindingRules, ...rules },
     proofs,
@@ -103,6 +153,7 @@ interface Vectors {
   readonly absent: readonly Shown[]
   readonly absentReason: string
   readonly malformed: readonly unknown[]
+  /** Where evidence is absent, an identity method says that first. */
   readonly malformedReason: string
   /** Whether a renewed certificate of the same key satisfies it, and a principal without a certificate. */
   readonly survivesRenewal: boolean
@@ -175,6 +226,17 @@ const vectors: { readonly [name in MethodName]: Vectors } = {
     survivesRenewal: true,
     needsCertificate: false,
   },
+  wimse: {
+    value: undefined,
+    owner: { presenter: present(orders), wit: ownersWit },
+    others: [{ presenter: present(thief), wit: thiefsWit }, { wit: thiefsWit }],
+    absent: [{}, { presenter: present(orders) }, { presenter: present(thief) }],
+    absentReason: 'workload_token_missing',
+    malformed: [undefined],
+    malformedReason: 'binding_missing',
+    survivesRenewal: true,
+    needsCertificate: false,
+  },
   spiffe: {
     ...byCertificate,
     value: undefined,
@@ -210,10 +272,13 @@ for (const name of methodNames) {
   test(`${name}: a malformed value is told from a wrong one (RFC 7800 §3.1)`, async (t) => {
     t.true(malformed.length > 0)
     for (const bad of malformed) {
-      for (const shown of [owner, ...others, ...absent]) {
+      for (const shown of [owner, ...others]) {
         const found = await confirmMalformed(name, bad, shown)
         t.is(found, vector.malformedReason, JSON.stringify(bad))
       }
+      const first = name === 'wimse' ? vector.absentReason : vector.malformedReason
+      for (const shown of absent)
+        t.is(await confirmMalformed(name, bad, shown), first, JSON.stringify(bad))
     }
   })
   test(`${name}: without evidence it is refused as ${vector.absentReason} (RFC 8705 §3, RFC 9449 §4.3)`, async (t) => {
@@ -232,10 +297,10 @@ for (const name of methodNames) {
 }
 
 test('THE LIST: the cheap methods are asked before the one that costs a signature', (t) => {
-  t.deepEqual(methodNames, ['x5t#S256', 'jwk', 'dpop', 'spiffe'])
+  t.deepEqual(methodNames, ['x5t#S256', 'jwk', 'dpop', 'wimse', 'spiffe'])
   t.deepEqual(
     methods.map(({ member }) => member),
-    ['x5t#S256', 'jwk', 'jkt', undefined],
+    ['x5t#S256', 'jwk', 'jkt', undefined, undefined],
   )
 })
 

@@ -50,6 +50,7 @@ const contract: { readonly [answer: string]: readonly Reason[] } = {
     'workload_proof_invalid',
     'workload_proof_replayed',
     'workload_token_invalid',
+    'workload_token_mismatch',
     'request_malformed',
   ],
   '403 7 none': ['caller_refused', 'claim_refused', 'route_unmatched', 'path_not_canonical'],

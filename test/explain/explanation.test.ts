@@ -4,6 +4,7 @@ import { explain } from '../../src/explain/explanation.ts'
 import { type DecisionLine, readDecisionLine } from '../../src/explain/line.ts'
 import { endOf, stepNames, stepOfReason } from '../../src/explain/steps.ts'
 import { tellSpan } from '../../src/explain/times.ts'
+import { walk } from '../../src/explain/way.ts'
 import { parsePolicy } from '../../src/policy/parse.ts'
 
 const orders = 'spiffe://mesh.example/ns/shop/sa/orders'
@@ -144,6 +145,21 @@ test('a check without an end of its own tells no step that nobody recorded', (t)
   for (const reason of ['deadline_exceeded', 'internal_error'] as const)
     t.like(statesOf(denied(reason, bare)), { question: 'passed', route: 'not reached' })
   t.like(statesOf(denied('overloaded', { ...bare, request: null })), { question: 'failed' })
+})
+
+test('RFC 7662: of an opaque token the step tells that its issuer was asked, and where', (t) => {
+  const { document } = policyOf(
+    policyText.replace(
+      'keys: { file: jwks.json }',
+      'introspection: { url: "https://idp.example/introspect", clientId: m, clientSecretFile: s }',
+    ),
+  )
+  const line = lineOf({ token: { ...allowed.token, kid: null } })
+  const told = (policy?: typeof document) =>
+    walk(line, { policy }).find(({ step }) => step === 'token')?.words[0]
+  t.is(told(document), 'issuer corp, by introspection at https://idp.example/introspect')
+  t.is(told(), 'issuer corp, no key name')
+  t.is(told(policyOf(policyText).document), 'issuer corp, no key name')
 })
 
 test('an allow: what the route does without is not needed', (t) => {

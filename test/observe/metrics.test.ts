@@ -86,6 +86,7 @@ test('contract §7: every metric of the table is exposed with its type, its help
   const metrics = createMetrics(readings)
   metrics.decided(checked({ route: 'pay', method: 'dpop', cache: 'hit' }))
   metrics.keysFetched('corp', 'ok')
+  metrics.introspected('partner', 'active')
   const { contentType, text } = await metrics.expose()
   t.is(contentType, 'text/plain; version=0.0.4; charset=utf-8')
   for (const [name, { type, help, labels }] of Object.entries(metricList)) {
@@ -157,6 +158,7 @@ test('what others know is read at each scrape, and absent where there is none', 
   t.is((await scrape(metrics)).get('meshbind_in_flight{}'), 1)
   inFlight = 2
   metrics.keysFetched('corp', 'failed')
+  metrics.introspected('partner', 'timeout')
   metrics.policyReloaded('invalid')
   const series = await scrape(metrics)
   const expected = {
@@ -166,6 +168,7 @@ test('what others know is read at each scrape, and absent where there is none', 
     'meshbind_shared_state_connected{}': 0,
     'meshbind_keys_age_seconds{issuer="corp"}': Number.POSITIVE_INFINITY,
     'meshbind_keys_fetch_total{issuer="corp",result="failed"}': 1,
+    'meshbind_introspection_total{issuer="partner",result="timeout"}': 1,
     'meshbind_policy_reload_total{result="invalid"}': 1,
     'meshbind_policy_reload_total{result="ok"}': 0,
     'meshbind_file_current{kind="policy",name="_none"}': 1,

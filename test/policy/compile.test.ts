@@ -22,12 +22,13 @@ function textOf(spec: object): string {
 
 type Bundles = ReadonlyMap<string, string>
 
-function compiled(text: string): CompiledPolicy<IssuerPlan, Bundles, unknown> {
+function compiled(text: string): CompiledPolicy<IssuerPlan, Bundles, unknown, unknown> {
   const parsed = parsePolicy(text)
   if (!parsed.ok) throw new Error(parsed.problems.map(({ message }) => message).join('\n'))
   return compilePolicy(parsed.policy, text, {
     issuer: (plan) => plan,
     trust: (files) => files,
+    workloads: (anchors) => anchors,
     revocation: (document) => document,
   })
 }
@@ -63,6 +64,7 @@ test('policy.md Defaults: what is not written is the default', (t) => {
     clockSkewSeconds: 30,
     rotation: undefined,
     dpop: undefined,
+    wimse: undefined,
   })
   t.is(rules.clockSkewSeconds, 30)
   t.is(rules.maxAgeSeconds, Number.POSITIVE_INFINITY)
@@ -113,6 +115,7 @@ test('policy.md: a route takes the issuers that it names and no others, each mad
       return name
     },
     trust: () => t.fail('the policy has no bundles'),
+    workloads: () => t.fail('the policy has no wimse section'),
     revocation: () => undefined,
   })
   t.deepEqual(made, ['corp', 'other'])

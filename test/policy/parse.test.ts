@@ -207,7 +207,7 @@ spec:
     ['audience: ', 'unknown key `audience`'],
     ['"A.example"', 'must be a lower-case host, or `*.` and one'],
     ['/x/../y', 'must be an absolute path in its canonical spelling, without query'],
-    ['x5u', 'must be one of x5t#S256, jwk, dpop, spiffe, wimse'],
+    ['x5u', 'must be one of x5t#S256, jwk, dpop, wimse, spiffe'],
     ['get]', 'must be an HTTP method in upper case'],
     ['crop], bindings: [jwk]', 'there is no issuer `crop`'],
     ['{ grace', 'is about `x5t#S256`, which the route does not list'],

@@ -72,7 +72,7 @@ const broken: readonly (readonly [from: string, to: string, problem: string])[] 
   [
     'path: / }',
     'path: /, headers: { cookie: x } }',
-    '14:66 the name is of no header that meshbind reads: authorization, dpop, x-forwarded-client-cert, x-meshbind-…',
+    '14:66 the name is of no header that meshbind reads: authorization, dpop, workload-identity-token, workload-proof-token, txn-token, x-forwarded-client-cert, x-meshbind-…',
   ],
   [
     'path: / }',

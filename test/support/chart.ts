@@ -67,6 +67,7 @@ export function compileText(text: string) {
   return compilePolicy(parsed.policy, text, {
     issuer: (plan) => plan,
     trust: (files) => files,
+    workloads: (anchors) => anchors,
     revocation: (document) => document,
   })
 }

@@ -17,6 +17,11 @@ export const bindingRules: BindingRules = {
     nonce: 'disabled',
     algorithms: ['ES256'],
   },
+  wimse: {
+    audiences: new Set(['https://payments.example']),
+    origins: new Set(['https://payments.example']),
+    maxLifetimeSeconds: 120,
+  },
 }
 
 const { evidence: readers } = createTestTools(0)

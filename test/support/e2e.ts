@@ -24,6 +24,8 @@ export interface Rig {
 }
 
 export interface RigOptions {
+  /** In place of a new one, where others trust it before the rig starts. */
+  readonly authority?: Authority
   readonly policy?: string
   /** More arguments of `meshbind serve`. */
   readonly args?: readonly string[]
@@ -45,7 +47,7 @@ export async function startRig(
   const issuer = await createTestIssuer()
   const policy = join(directory, 'policy.yaml')
   const socket = join(directory, 'authz.sock')
-  const authority = await createAuthority()
+  const authority = options.authority ?? (await createAuthority())
   const files = {
     'policy.yaml': options.policy ?? basePolicy,
     'jwks.json': JSON.stringify(issuer.jwks),

@@ -5,7 +5,9 @@
 
 import { giveUp } from '../../src/answer.ts'
 import { check, type Policy, type Tools } from '../../src/check.ts'
+import { createWorkloadTokens } from '../../src/confirmation/wit.ts'
 import { isRefusal } from '../../src/decision/decision.ts'
+import { defaultSchemes } from '../../src/evidence/spiffe-id.ts'
 import { createTrustStore } from '../../src/evidence/trust.ts'
 import { decisionLine } from '../../src/observe/decision-log.ts'
 import { compilePolicy } from '../../src/policy/compile.ts'
@@ -16,6 +18,7 @@ import { createMemoryReplay } from '../../src/state/memory.ts'
 import type { ReplayStore } from '../../src/state/replay.ts'
 import { createMemoryRevocations, type RevocationFeed } from '../../src/state/revocation-feed.ts'
 import type { RevocationIndex } from '../../src/state/revocations.ts'
+import { algorithms } from '../../src/token/algorithms.ts'
 import { createKeySource } from '../../src/token/key-source.ts'
 import { createTokenIssuer } from '../../src/token/verify.ts'
 import { decodeCheckRequest } from '../../src/wire/decode.ts'
@@ -122,6 +125,8 @@ export interface WorldOptions {
   readonly revocations?: RevocationFeed
   /** The entries of the policy's denylist, as they are when they are asked for. */
   readonly denylist?: () => RevocationIndex
+  /** JWK Sets of those who sign WITs, by trust domain, for a policy with wimse. */
+  readonly witKeys?: { readonly [trustDomain: string]: object }
   /** PEM bundles by trust domain, for a policy with trustBundles. */
   readonly bundles?: (authority: Authority) => { readonly [trustDomain: string]: string }
 }
@@ -152,6 +157,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
     now,
     options.bundles?.(authority) ?? {},
     options.denylist,
+    options.witKeys ?? {},
   )
   const revocations = options.revocations ?? createMemoryRevocations(now)
   const tools = createTestTools(now() - 3600, options.replay, undefined, revocations)
@@ -218,6 +224,7 @@ async function livePolicy(
   clock: () => number,
   bundles: { readonly [trustDomain: string]: string },
   denylist: WorldOptions['denylist'],
+  witKeys: NonNullable<WorldOptions['witKeys']>,
 ): Promise<Policy> {
   const parsed = parsePolicy(text)
   if (!parsed.ok)
@@ -241,6 +248,20 @@ async function livePolicy(
         if (problem !== undefined) throw new Error(problem)
       }
       return store
+    },
+    workloads(anchors) {
+      const sources = Object.entries(anchors).map(([domain, { schemes = defaultSchemes }]) => {
+        const keys = createKeySource({
+          load: async () => ({ bytes: bytesOf(witKeys[domain] ?? {}) }),
+          algorithms,
+          use: 'wit-svid',
+          clock,
+          refreshSeconds: 300,
+        })
+        tried.push(keys.tried)
+        return [domain, { keys, schemes: new Set(schemes) }] as const
+      })
+      return createWorkloadTokens(new Map(sources))
     },
     revocation: () => ({
       get denylist() {

@@ -30,12 +30,6 @@ function problemsOf(text: string): { said: string; advice: string }[] {
       }))
 }
 
-function placeOf(text: string, piece: string): string {
-  const before = text.slice(0, text.indexOf(piece)).split('\n')
-  if (!text.includes(piece)) throw new Error(`not in the text: ${piece}`)
-  return `${before.length}:${(before.at(-1) ?? '').length + 1}`
-}
-
 const spec = (line: string) => ['spec:\n', `spec:\n  ${line}\n`] as const
 const route = (line: string) =>
   ['    - name: first\n', `    - name: first\n      ${line}\n`] as const
@@ -43,57 +37,8 @@ const requires = (more: string) => ['bindings: [jwk]', `bindings: [jwk], ${more}
 const bindings = (list: string) => ['bindings: [jwk]', `bindings: [${list}]`] as const
 const file = '{ file: k.json }'
 
-/** Each well-formed part of the language that waits: the edit, where it stands, its name in the message. */
-const parts: readonly (readonly [edit: readonly [string, string], at: string, what: string])[] = [
-  [
-    spec(`wimse: { audiences: [a], trustAnchors: { mesh.example: { keys: ${file} } } }`),
-    'wimse',
-    '`wimse`',
-  ],
-  [
-    [
-      '      keys: { file: jwks.json }\n',
-      '      introspection: { url: https://p.example, clientId: m }\n',
-    ],
-    'introspection',
-    '`introspection`',
-  ],
-]
-
 test('policy.md: the policy that the following tests extend is valid', (t) => {
   t.deepEqual(problemsOf(good), [])
-})
-
-for (const [[from, to], at, what] of parts) {
-  test(`policy.md: refused by name in this version, never ignored: ${to.trim()}`, (t) => {
-    const text = edited(from, to)
-    const [problem, ...others] = problemsOf(text)
-    t.is(problem?.said, `${placeOf(text, at)} ${what} is not in this version`)
-    t.regex(problem?.advice ?? '', /release/)
-    t.deepEqual(others, [])
-  })
-}
-
-const listed: readonly (readonly [edit: readonly [string, string], at: string, what: string])[] = [
-  [bindings('jwk, wimse'), 'wimse', 'binding wimse'],
-  [bindings('wimse'), 'wimse', 'binding wimse'],
-]
-for (const [[from, to], at, what] of listed) {
-  test(`policy.md: refused by name in this version, never ignored: ${to.trim()}`, (t) => {
-    const text = edited(from, to)
-    const problems = problemsOf(text)
-    t.is(problems.length, 1)
-    t.true(problems[0]?.said.endsWith(` ${what} is not in this version`), problems[0]?.said)
-    t.regex(problems[0]?.advice ?? '', /release/)
-    t.true(text.includes(at))
-  })
-}
-
-test('policy.md: an item of a list that is not in this version is shown where it stands', (t) => {
-  for (const [[from, to], at] of listed) {
-    const text = edited(from, to)
-    t.is(problemsOf(text)[0]?.said.split(' ')[0], placeOf(text, at), to)
-  }
 })
 
 const gateway = 'spiffe://mesh.example/ns/istio-system/sa/gateway'
