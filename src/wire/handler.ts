@@ -1,6 +1,5 @@
 /** One check, from bytes to bytes, in bounded time: overload, deadline and every failure are answered by an explicit deny. */
 
-import type { ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js'
 import {
   type Decision,
   denyOutright,
@@ -9,6 +8,7 @@ import {
   refuse,
 } from '../decision/decision.ts'
 import type { Request } from '../request.ts'
+import type { CheckCall } from './check-call.ts'
 import { nextDecisionId } from './decision-id.ts'
 import { decodeCheckRequest } from './decode.ts'
 import { encodeCheckResponse } from './encode.ts'
@@ -28,8 +28,12 @@ export interface DecisionRecord {
 
 /** One policy, from the question to the answer: a check keeps the one that it began with. */
 export interface Judge {
-  /** May throw or never end: both are answered here. */
-  decide(request: Request): Promise<Decision>
+  /**
+   * May throw or never end: both are answered here.
+   *
+   * @param budgetMs How long from now the answer is waited for.
+   */
+  decide(request: Request, budgetMs: number): Promise<Decision>
   /** What comes of a refusal that is not the check's own. `request` is undefined where the question could not be read. */
   refuse(refusal: Refusal, request: Request | undefined): Decision
 }
@@ -55,10 +59,7 @@ export interface Clock {
 /** An answer must leave this long before Envoy stops waiting, or it is none. */
 const marginMs = 10
 /** Envoy's largest header block is 60 KiB by default, and stands in a question twice; bodies are not asked for. */
-const maxQuestionBytes = 256 * 1024
-
-type Call = ServerUnaryCall<Buffer, Buffer>
-type Callback = sendUnaryData<Buffer>
+export const maxQuestionBytes = 256 * 1024
 
 /**
  * For Envoy a gRPC error is no denial: `failure_mode_allow` turns it into an allow (ext_authz filter, `onFailure`).
@@ -67,26 +68,28 @@ type Callback = sendUnaryData<Buffer>
 export function createCheckHandler(options: HandlerOptions) {
   const inFlight = createInFlight(options.clock.monotonic)
 
-  function handle(call: Call, callback: Callback): void {
-    const check = new CheckUnderWay(call, callback, options)
+  function handle(call: CheckCall): void {
+    const check = new CheckUnderWay(call, options)
     if (inFlight.size >= options.maxInFlight) return check.giveUp(refuse('overloaded'))
-    const remaining = remainingMs(call.getDeadline(), check.time) - marginMs
-    const budgetMs = Math.min(options.deadlineMs, remaining)
+    const budgetMs = Math.min(options.deadlineMs, call.deadline - check.time - marginMs)
     if (budgetMs <= 0) return check.giveUp(refuse('deadline_exceeded', 'no time left on arrival'))
-    if (call.request.length > maxQuestionBytes)
+    const question = call.request
+    if (question === undefined)
+      return check.giveUp(refuse('request_malformed', 'not exactly one message'))
+    if (question.length > maxQuestionBytes)
       return check.giveUp(refuse('request_malformed', 'over 256 KiB'))
-    const request = decodeCheckRequest(call.request)
+    const request = decodeCheckRequest(question)
     if (isRefusal(request)) return check.giveUp(request)
     check.request = request
     check.dueAt = check.startedAt + budgetMs
     inFlight.add(check)
-    void conclude(check, request)
+    void conclude(check, request, budgetMs)
   }
 
   /** A check counts as in flight until it has ended, answered or not: work that goes on is load. */
-  async function conclude(check: CheckUnderWay, request: Request): Promise<void> {
+  async function conclude(check: CheckUnderWay, request: Request, budgetMs: number): Promise<void> {
     try {
-      check.answer(await check.judge.decide(request))
+      check.answer(await check.judge.decide(request, budgetMs))
     } catch (error) {
       tell(() => options.onError(error, check.id))
       check.giveUp(refuse('internal_error'))
@@ -109,16 +112,14 @@ class CheckUnderWay implements InFlightEntry {
   durationMicroseconds = 0
   dueAt = 0
   place = -1
-  readonly #call: Call
-  readonly #callback: Callback
+  readonly #call: CheckCall
   readonly #options: HandlerOptions
 
-  constructor(call: Call, callback: Callback, options: HandlerOptions) {
+  constructor(call: CheckCall, options: HandlerOptions) {
     this.judge = options.judge()
     this.startedAt = options.clock.monotonic()
     this.time = options.clock.now()
     this.#call = call
-    this.#callback = callback
     this.#options = options
   }
 
@@ -127,7 +128,7 @@ class CheckUnderWay implements InFlightEntry {
     if (this.decision !== undefined) return
     const bytes = encodeCheckResponse(decision, this.id)
     this.decision = decision
-    this.#callback(null, bytes)
+    this.#call.answer(bytes)
     const { clock, onDecision } = this.#options
     this.durationMicroseconds = Math.round((clock.monotonic() - this.startedAt) * 1000)
     tell(() => onDecision(this as DecisionRecord))
@@ -151,7 +152,7 @@ class CheckUnderWay implements InFlightEntry {
   }
 
   callTraceparent(): string | undefined {
-    return this.#call.metadata.get('traceparent').map(String)[0]
+    return this.#call.traceparent()
   }
 }
 
@@ -162,9 +163,4 @@ function tell(report: () => void): void {
   } catch {
     // there is nobody left to tell
   }
-}
-
-/** grpc-js gives the caller's `grpc-timeout` as a point in time, Infinity if there is none. */
-function remainingMs(deadline: Date | number, now: number): number {
-  return (deadline instanceof Date ? deadline.getTime() : deadline) - now
 }

@@ -5,11 +5,15 @@ import {
   logVerbosity,
   Server,
   ServerCredentials,
+  type ServerUnaryCall,
+  type sendUnaryData,
   setLogVerbosity,
 } from '@grpc/grpc-js'
 import { endsWithin } from '../time-limit.ts'
 import type { TlsFiles } from '../tls-files.ts'
-import { createCheckHandler, type HandlerOptions } from './handler.ts'
+import { fromGrpcJs } from './check-call.ts'
+import { takeCallsDirectly } from './direct-calls.ts'
+import { createCheckHandler, type HandlerOptions, maxQuestionBytes } from './handler.ts'
 import { createHealth } from './health.ts'
 import { listen } from './listen.ts'
 import { authorizationService, healthService } from './proto.ts'
@@ -33,6 +37,8 @@ export interface AuthorizationServer {
   /** NOT_SERVING, GOAWAY, then waits for what is in flight, `limitMs` at the most. */
   drain(limitMs: number): Promise<void>
 }
+
+type GrpcCall = ServerUnaryCall<Buffer, Buffer>
 
 /** Beyond this grpc-js refuses by itself, which is a gRPC error; handler.ts denies what is smaller and still too large. */
 const maxMessageBytes = 4 * 1024 * 1024
@@ -59,7 +65,16 @@ export async function startServer(options: ServerOptions): Promise<Authorization
   })
   const health = createHealth()
   const handler = createCheckHandler(options)
-  server.addService(authorizationService, { Check: handler.handle })
+  server.addService(authorizationService, {
+    Check: (call: GrpcCall, callback: sendUnaryData<Buffer>) =>
+      handler.handle(fromGrpcJs(call, callback)),
+  })
+  takeCallsDirectly(server, {
+    path: authorizationService.Check.path,
+    maxMessageBytes: maxQuestionBytes,
+    handle: handler.handle,
+    now: options.clock.now,
+  })
   server.addService(healthService, health.implementation)
   const tls =
     options.tls === undefined

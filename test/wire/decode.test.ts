@@ -21,7 +21,13 @@ test('a question encoded with upstream’s definitions is read field by field', 
     principal: 'spiffe://mesh.example/ns/shop/sa/orders',
     token: 'abc.def.ghi',
     destination: 'spiffe://mesh.example/ns/shop/sa/checkout',
-    headers: { dpop: 'a.b.c', 'x-forwarded-client-cert': 'By=a;URI=b,By=c;URI=d' },
+    headers: {
+      dpop: 'a.b.c',
+      'workload-identity-token': 'w.i.t',
+      'workload-proof-token': 'w.p.t',
+      'txn-token': 't.x.n',
+      'x-forwarded-client-cert': 'By=a;URI=b,By=c;URI=d',
+    },
     context: { tier: 'high', empty: '' },
   })
   t.deepEqual(request, {
@@ -31,6 +37,9 @@ test('a question encoded with upstream’s definitions is read field by field', 
     host: 'Payments.mesh.example:8443',
     authorization: { kind: 'one', value: 'Bearer abc.def.ghi' },
     dpop: { kind: 'one', value: 'a.b.c' },
+    workloadToken: { kind: 'one', value: 'w.i.t' },
+    workloadProof: { kind: 'one', value: 'w.p.t' },
+    transactionToken: { kind: 'one', value: 't.x.n' },
     traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
     reservedHeaders: [],
     peer: {
@@ -253,6 +262,9 @@ const headerCases: readonly HeaderCase[] = [
 const headerKinds = [
   ['authorization', 'single', ({ authorization }: Request) => authorization],
   ['dpop', 'single', ({ dpop }: Request) => dpop],
+  ['workload-identity-token', 'single', ({ workloadToken }: Request) => workloadToken],
+  ['workload-proof-token', 'single', ({ workloadProof }: Request) => workloadProof],
+  ['txn-token', 'single', ({ transactionToken }: Request) => transactionToken],
   ['x-forwarded-client-cert', 'list', ({ peer }: Request) => peer.xfcc],
 ] as const
 

@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js'
 import test from 'ava'
 import { type Decision, denyOutright } from '../../src/decision/decision.ts'
 import {
@@ -24,20 +23,15 @@ function setUp(options: Partial<HandlerOptions>) {
     clock: { now: Date.now, monotonic: () => performance.now() },
     ...options,
   })
-  const ask = (bytes = question, deadline: Date | number = Number.POSITIVE_INFINITY) =>
-    new Promise<string>((resolve, reject) => {
-      const call = { request: bytes, getDeadline: () => deadline } as unknown as ServerUnaryCall<
-        Buffer,
-        Buffer
-      >
-      const callback: sendUnaryData<Buffer> = (error, answer) => {
-        if (error !== null || !answer) return reject(new Error('a gRPC error'))
-        const response = decodeCheckResponse(answer)
+  const ask = (bytes = question, deadline = Number.POSITIVE_INFINITY) =>
+    new Promise<string>((resolve) => {
+      const answer = (message: Buffer) => {
+        const response = decodeCheckResponse(message)
         resolve(
           `${response.status?.code} ${JSON.parse(response.denied_response?.body ?? '{}').code}`,
         )
       }
-      handler.handle(call, callback)
+      handler.handle({ request: bytes, deadline, traceparent: () => undefined, answer })
     })
   return { ask, handler, records, errors }
 }
@@ -84,7 +78,7 @@ test('a late result is dropped: the deadline’s answer was the only one', async
 
 test('the caller’s grpc-timeout, less a margin, is the deadline if it is shorter', async (t) => {
   const { ask } = setUp({ judge: judgeBy(never), deadlineMs: 60_000 })
-  t.is(await ask(question, new Date(Date.now() + 30)), '14 deadline_exceeded')
+  t.is(await ask(question, Date.now() + 30), '14 deadline_exceeded')
   t.is(await ask(question, Date.now() - 1), '14 deadline_exceeded')
 })
 
@@ -166,4 +160,19 @@ test('a check that goes on after its deadline is refused once, not at every look
   t.is(await ask(), '14 deadline_exceeded')
   await sleep(100)
   t.is(refusals, 1)
+})
+
+test('contract §5: the judge is told how long its answer is waited for: our deadline, or the caller’s less 10 ms', async (t) => {
+  const budgets: number[] = []
+  const { ask } = setUp({
+    deadlineMs: 5000,
+    judge: judgeBy(async (_, budgetMs) => {
+      budgets.push(budgetMs)
+      return denyOutright('route_unmatched')
+    }),
+    clock: { now: () => 1_000_000, monotonic: () => performance.now() },
+  })
+  await ask()
+  await ask(question, 1_000_200)
+  t.deepEqual(budgets, [5000, 190])
 })

@@ -1,0 +1,146 @@
+/**
+ * Takes plain calls of one unary method straight from their HTTP/2 streams, at half of what grpc-js spends on a call
+ * (docs/decisions/0013). All else is grpc-js's as ever: connections, TLS, other methods, and every call that is not plain.
+ */
+
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2'
+import type { Server } from '@grpc/grpc-js'
+import type { CheckCall } from './check-call.ts'
+
+export interface DirectMethod {
+  /** `/package.Service/Method`. */
+  readonly path: string
+  /** Longer ones are handed over as soon as they are, unread to their end. */
+  readonly maxMessageBytes: number
+  readonly handle: (call: CheckCall) => void
+  /** Unix milliseconds. */
+  readonly now: () => number
+}
+
+/** Where grpc-js 1.14 takes a stream from its HTTP/2 server. No part of its interface: hence the check below. */
+interface Seam {
+  _streamHandler?: StreamHandler
+}
+type StreamHandler = (
+  interceptors: unknown,
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+) => void
+
+/**
+ * Before the server is bound. False where this grpc-js has no such place: then it serves the method itself, slower and
+ * otherwise the same.
+ */
+export function takeCallsDirectly(server: Server, method: DirectMethod): boolean {
+  const seam = server as unknown as Seam
+  const usual = seam._streamHandler
+  if (typeof usual !== 'function' || usual.length !== 3) return false
+  seam._streamHandler = (interceptors, stream, headers) => {
+    const deadline = headers[':path'] === method.path ? deadlineOf(headers, method.now) : undefined
+    if (deadline === undefined) usual.call(server, interceptors, stream, headers)
+    else new DirectCall(stream, headers, deadline, method)
+  }
+  return true
+}
+
+const msPerUnit: { readonly [unit: string]: number } = {
+  H: 3_600_000,
+  M: 60_000,
+  S: 1000,
+  m: 1,
+  u: 1e-3,
+  n: 1e-6,
+}
+
+/** Undefined for a call that is not plain: another content type, a compressed message, a timeout that is none. */
+function deadlineOf(headers: IncomingHttpHeaders, now: () => number): number | undefined {
+  if (headers['content-type']?.startsWith('application/grpc') !== true) return undefined
+  if ((headers['grpc-encoding'] ?? 'identity') !== 'identity') return undefined
+  const timeout = headers['grpc-timeout']
+  if (timeout === undefined) return Number.POSITIVE_INFINITY
+  const [, value, unit = ''] = /^(\d{1,8})([HMSmun])$/.exec(String(timeout)) ?? []
+  const factor = msPerUnit[unit]
+  return factor === undefined ? undefined : now() + Number(value) * factor
+}
+
+/** A byte for compression and four for the length (gRPC over HTTP/2, Length-Prefixed-Message). */
+const prefixBytes = 5
+const responseHeaders = { ':status': 200, 'content-type': 'application/grpc+proto' }
+const waiting = { waitForTrailers: true }
+const good = { 'grpc-status': '0' }
+const nothing: Buffer = Buffer.alloc(0)
+
+class DirectCall implements CheckCall {
+  readonly deadline: number
+  request: Buffer | undefined = undefined
+  readonly #stream: ServerHttp2Stream
+  readonly #headers: IncomingHttpHeaders
+  readonly #method: DirectMethod
+  #body = nothing
+  #handed = false
+
+  constructor(
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    deadline: number,
+    method: DirectMethod,
+  ) {
+    this.deadline = deadline
+    this.#stream = stream
+    this.#headers = headers
+    this.#method = method
+    stream.on('error', ignore)
+    stream.on('data', (chunk: Buffer) => this.#take(chunk))
+    stream.on('end', () => this.#end())
+  }
+
+  #take(chunk: Buffer): void {
+    if (this.#handed) return
+    this.#body = this.#body.length === 0 ? chunk : Buffer.concat([this.#body, chunk])
+    const message = this.#body.length - prefixBytes
+    if (message > this.#method.maxMessageBytes) this.#hand(this.#body.subarray(prefixBytes))
+  }
+
+  /** A stream that its caller broke off ends as well, and then nobody waits. */
+  #end(): void {
+    if (!this.#stream.aborted) this.#hand(messageOf(this.#body))
+  }
+
+  #hand(message: Buffer | undefined): void {
+    if (this.#handed) return
+    this.#handed = true
+    this.#body = nothing
+    this.request = message
+    this.#method.handle(this)
+  }
+
+  traceparent(): string | undefined {
+    const value = this.#headers['traceparent']
+    return typeof value === 'string' ? value : undefined
+  }
+
+  answer(message: Buffer): void {
+    const stream = this.#stream
+    if (stream.destroyed || stream.closed) return
+    const framed = Buffer.allocUnsafe(prefixBytes + message.length)
+    framed[0] = 0
+    framed.writeUInt32BE(message.length, 1)
+    message.copy(framed, prefixBytes)
+    stream.respond(responseHeaders, waiting)
+    stream.once('wantTrailers', endWell)
+    stream.end(framed)
+  }
+}
+
+/** Exactly one uncompressed message, whole. */
+function messageOf(body: Buffer): Buffer | undefined {
+  if (body.length < prefixBytes || body[0] !== 0) return undefined
+  return body.readUInt32BE(1) === body.length - prefixBytes ? body.subarray(prefixBytes) : undefined
+}
+
+function endWell(this: ServerHttp2Stream): void {
+  this.sendTrailers(good)
+}
+
+/** A stream that broke closes by itself: its caller has gone, or will ask again. */
+function ignore(): void {}
