@@ -5,8 +5,9 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { styleText } from 'node:util'
 import type { Answer } from '../test/support/mesh.ts'
+import type { Row } from './row.ts'
 import { cleanUp, orders, type Stage, setStage } from './stage.ts'
-import { type Row, tellStory } from './story.ts'
+import { tellStory } from './story.ts'
 
 const bold = (text: string) => styleText('bold', text, { stream: process.stdout })
 const green = (text: string) => styleText('green', text, { stream: process.stdout })
@@ -90,7 +91,10 @@ function printEnd(stage: Stage, count: number, failed: number): void {
   console.log('  less docs/reasons.md                    every reason, and what to do about it')
   console.log('  less docs/envoy.md                      put it in front of your own service')
   console.log(
-    '  less docs/hops.md docs/dpop.md          gateways, and clients without a certificate\n',
+    '  less docs/hops.md docs/dpop.md          gateways, and clients without a certificate',
+  )
+  console.log(
+    '  less docs/wimse.md docs/opaque-tokens.md docs/delegation.md docs/unbound.md   the rest of the estate\n',
   )
 }
 

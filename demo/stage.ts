@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createDpopClient, type DpopClient } from '../test/support/dpop.ts'
 import { findEnvoy, startEnvoy } from '../test/support/envoy.ts'
+import { startIntrospector } from '../test/support/introspector.ts'
 import {
   createTestIssuer,
   type JsonServer,
@@ -15,6 +16,12 @@ import {
 import { envoyConfig, startBackend } from '../test/support/mesh.ts'
 import { type RunningMeshbind, startMeshbind } from '../test/support/meshbind.ts'
 import { type Authority, createAuthority, type Leaf } from '../test/support/pki.ts'
+import {
+  createWimseWorkload,
+  createWitIssuer,
+  type WimseWorkload,
+  type WitIssuer,
+} from '../test/support/wimse.ts'
 
 export interface Stage {
   readonly directory: string
@@ -35,6 +42,11 @@ export interface Stage {
   readonly phone: DpopClient
   readonly issuer: TestIssuer
   readonly issuerServer: JsonServer
+  /** A workload with a token and a key of its own and no certificate, and one that has no business here. */
+  readonly batch: WimseWorkload
+  readonly thief: WimseWorkload
+  /** Whose tokens are opaque: its introspection endpoint answers for those that it was told of. */
+  readonly partner: Partner
   readonly backend: JsonServer
   readonly meshbind: RunningMeshbind
   /** Of the sidecar in front of the backend, and of the gateway in front of the sidecar. */
@@ -44,6 +56,9 @@ export interface Stage {
 
 export const orders = 'spiffe://mesh.example/ns/shop/sa/orders'
 export const reports = 'spiffe://mesh.example/ns/reports/sa/nightly'
+export const batch = 'spiffe://mesh.example/ns/batch/sa/import'
+/** Where clients reach the service, as they see it. */
+export const target = 'https://payments.example'
 export const gatewayId = 'spiffe://mesh.example/ns/edge/sa/gateway'
 
 /** Everything that was started, ended in reverse order whatever happens. */
@@ -76,13 +91,19 @@ export async function setStage(progress: (message: string) => void): Promise<Sta
     })
 
   progress('starting a token issuer, a backend, meshbind, and two Envoys: a gateway and a sidecar')
-  const issuerServer = await startIssuer()
+  const witIssuer = await createWitIssuer({ trustDomain: 'mesh.example' })
+  const issuerServer = await startIssuer(witIssuer)
   const issuer = issuerServer.issuer
+  const partner = await startPartner()
   const backend = await startBackend()
   cleanups.push(() => backend.close())
   const policyFile = join(directory, 'policy.yaml')
   const template = await readFile(new URL('./policy.yaml', import.meta.url), 'utf8')
-  await writeFile(policyFile, template.replaceAll('{{issuer}}', issuer.issuer))
+  await writeFile(join(directory, 'partner.secret'), 'demo\n', { mode: 0o600 })
+  await writeFile(
+    policyFile,
+    template.replaceAll('{{issuer}}', issuer.issuer).replaceAll('{{introspection}}', partner.url),
+  )
   const denylistFile = join(directory, 'revoked.yaml')
   await writeFile(denylistFile, '[]\n')
   const socket = join(directory, 'meshbind.sock')
@@ -148,6 +169,9 @@ export async function setStage(progress: (message: string) => void): Promise<Sta
     phone: await createDpopClient(),
     issuer,
     issuerServer: issuerServer.server,
+    batch: await createWimseWorkload(witIssuer, batch),
+    thief: await createWimseWorkload(witIssuer, 'spiffe://mesh.example/ns/web/sa/blog'),
+    partner,
     backend,
     meshbind,
     port,
@@ -155,14 +179,40 @@ export async function setStage(progress: (message: string) => void): Promise<Sta
   }
 }
 
-async function startIssuer(): Promise<{ issuer: TestIssuer; server: JsonServer }> {
+async function startIssuer(wits: WitIssuer): Promise<{ issuer: TestIssuer; server: JsonServer }> {
   let issuer: TestIssuer | undefined
-  const server = await serveJson((path) =>
-    path === '/jwks'
+  const server = await serveJson((path) => {
+    if (path === '/wit-jwks') return wits.jwks
+    return path === '/jwks'
       ? issuer?.jwks
-      : { issuer: issuer?.issuer, jwks_uri: `${issuer?.issuer}/jwks` },
-  )
+      : { issuer: issuer?.issuer, jwks_uri: `${issuer?.issuer}/jwks` }
+  })
   cleanups.push(() => server.close())
   issuer = await createTestIssuer(server.url)
   return { issuer, server }
+}
+
+export interface Partner {
+  readonly url: string
+  /** From now on the token is active, and says this. */
+  know(token: string, claims: object): void
+  close(): void
+}
+
+async function startPartner(): Promise<Partner> {
+  const known = new Map<string, object>()
+  const introspector = await startIntrospector({ teardown: (end) => cleanups.push(end) })
+  introspector.answer(({ token }) => {
+    const claims = known.get(token)
+    if (claims === undefined) return { json: { active: false } }
+    // Issued a moment ago: the demo's policy grants no clock skew.
+    const iat = Math.floor(Date.now() / 1000) - 5
+    const aud = 'https://payments.mesh.example'
+    return { json: { active: true, aud, iat, exp: iat + 300, ...claims } }
+  })
+  return {
+    url: introspector.url,
+    know: (token, claims) => known.set(token, claims),
+    close: introspector.close,
+  }
 }

@@ -2,24 +2,11 @@
 
 import { readFile, writeFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Answer, call } from '../test/support/mesh.ts'
 import type { Leaf } from '../test/support/pki.ts'
 import { xfccElement } from '../test/support/xfcc.ts'
-import { gatewayId, orders, reports, type Stage } from './stage.ts'
-
-export interface Row {
-  readonly who: string
-  readonly what: string
-  readonly status: number
-  /** '' for an allow, and for a refusal by Envoy itself; in brackets where it is recorded and not enforced. */
-  readonly reason: string
-  readonly send: () => Promise<Answer>
-}
-
-export interface Chapter {
-  readonly title: string
-  readonly rows: readonly Row[]
-}
+import { bearingRows, delegatedRows, opaqueRows, workloadRows } from './estate.ts'
+import { boundTo, type Chapter, post, type Row, row, type Sent } from './row.ts'
+import { gatewayId, reports, type Stage } from './stage.ts'
 
 export async function tellStory(stage: Stage): Promise<readonly Chapter[]> {
   return [
@@ -27,44 +14,21 @@ export async function tellStory(stage: Stage): Promise<readonly Chapter[]> {
     { title: 'Through a gateway (XFCC, forwarders)', rows: await gatewayRows(stage) },
     { title: 'Without a certificate (DPoP, RFC 9449)', rows: await proofRows(stage) },
     {
+      title: 'A token bound to a key (RFC 7800), and to an identity (SPIFFE)',
+      rows: await bearingRows(stage),
+    },
+    { title: 'Workloads that prove themselves (WIMSE)', rows: await workloadRows(stage) },
+    { title: 'A partner’s opaque tokens (RFC 7662)', rows: await opaqueRows(stage) },
+    {
+      title: 'For others (RFC 8693), and what cannot be bound yet',
+      rows: await delegatedRows(stage),
+    },
+    {
       title: 'While it runs: watch, enforce, revoke (in brackets: recorded only)',
       rows: await liveRows(stage),
     },
     { title: 'When meshbind is gone', rows: await lastRows(stage) },
   ]
-}
-
-const row = (
-  who: string,
-  what: string,
-  status: number,
-  reason: string,
-  send: Row['send'],
-): Row => ({ who, what, status, reason, send })
-
-interface Sent {
-  readonly token?: string
-  readonly scheme?: string
-  readonly path?: string
-  readonly headers?: { readonly [name: string]: string }
-  readonly through?: 'gateway'
-}
-
-/** A call as a workload, or as a client without certificate. */
-function post(stage: Stage, as: Leaf | undefined, sent: Sent = {}): Promise<Answer> {
-  const { token, scheme = 'Bearer', path = '/v1/payments', headers, through } = sent
-  return call({
-    port: through === 'gateway' ? stage.gatewayPort : stage.port,
-    authority: stage.authority,
-    as,
-    path,
-    headers: { ...(token && { authorization: `${scheme} ${token}` }), ...headers },
-  })
-}
-
-function boundTo({ issuer }: Stage, leaf: Leaf, claims: object = {}): Promise<string> {
-  const cnf = { 'x5t#S256': leaf.x5tS256 }
-  return issuer.sign({ sub: orders, scope: 'payments.write', cnf, ...claims })
 }
 
 async function certificateRows(stage: Stage): Promise<Row[]> {
