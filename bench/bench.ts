@@ -51,6 +51,9 @@ interface Samples {
   readonly hops: Sample[]
   readonly cold: Sample[]
   readonly proofs: Sample[]
+  readonly workloads: Sample[]
+  readonly introspected: Sample[]
+  readonly neverIntrospected: Sample[]
   /** One after the other, and 32 at once. */
   readonly jose: Sample[]
   readonly joseAtOnce: Sample[]
@@ -92,11 +95,13 @@ async function main(): Promise<void> {
   for (const each of [floor.subject, subject]) await measure(each, warm, warmCount, 32)
   await measure(subject, hops, warmCount, 32)
   await measure(subject, await material.proofs(coldCount), coldCount, 32)
+  await measure(subject, await material.workloads(coldCount), coldCount, 32)
+  await measure(subject, material.opaque, warmCount, 32)
   for (const atOnce of [1, 32]) await verify(atOnce)
 
   const samples: Samples = {
     ...{ floor: [], warm: [], hops: [], cold: [], proofs: [], jose: [], joseAtOnce: [] },
-    ...{ floorAlone: [], warmAlone: [] },
+    ...{ floorAlone: [], warmAlone: [], workloads: [], introspected: [], neverIntrospected: [] },
   }
   for (let r = 0; r < repetitions; r++) {
     say(`repetition ${r + 1} of ${repetitions}`)
@@ -109,6 +114,11 @@ async function main(): Promise<void> {
     samples.warmAlone.push(await measure(subject, warm, warmCount / 5, 1))
     samples.cold.push(await measure(subject, cold, coldCount, 32))
     samples.proofs.push(await measure(subject, proofs, coldCount, 32))
+    const workloads = await material.workloads(coldCount)
+    samples.workloads.push(await measure(subject, workloads, coldCount, 32))
+    samples.introspected.push(await measure(subject, material.opaque, warmCount, 32))
+    const unknown = material.neverIntrospected(coldCount)
+    samples.neverIntrospected.push(await measure(subject, unknown, coldCount, 32))
     samples.jose.push(await verify(1))
     samples.joseAtOnce.push(await verify(32))
   }
@@ -147,6 +157,9 @@ function report(samples: Samples, warm: readonly Buffer[]): void {
   row('warm, two hops (XFCC)', samples.hops, samples.floor)
   row('token never seen', samples.cold, samples.floor)
   row('DPoP, fresh proof each', samples.proofs, samples.floor)
+  row('WIT, fresh WPT each', samples.workloads, samples.floor)
+  row('introspected, known', samples.introspected, samples.floor)
+  row('introspected, never seen', samples.neverIntrospected, samples.floor)
   row('floor, one at a time', samples.floorAlone, samples.floorAlone)
   row('warm, one at a time', samples.warmAlone, samples.floorAlone)
   row('jose, ES256, in turn', samples.jose, samples.jose)
@@ -158,6 +171,8 @@ function report(samples: Samples, warm: readonly Buffer[]): void {
   against('two hops / warm', samples.hops, samples.warm)
   against('DPoP / jose in turn', samples.proofs, samples.jose)
   against('DPoP / jose 32 at once', samples.proofs, samples.joseAtOnce)
+  against('WIT and WPT / jose in turn', samples.workloads, samples.jose)
+  against('introspected / warm', samples.introspected, samples.warm)
   against('never seen / jose in turn', samples.cold, samples.jose)
   against('never seen / jose 32', samples.cold, samples.joseAtOnce)
   console.log()
@@ -168,6 +183,9 @@ function report(samples: Samples, warm: readonly Buffer[]): void {
     ['warm, two hops (XFCC)', samples.hops],
     ['token never seen', samples.cold],
     ['DPoP, fresh proof each', samples.proofs],
+    ['WIT, fresh WPT each', samples.workloads],
+    ['introspected, known', samples.introspected],
+    ['introspected, never seen', samples.neverIntrospected],
   ] as const) {
     columns(title, spread(of.map(({ p50 }) => p50)), spread(of.map(({ p99 }) => p99)))
   }

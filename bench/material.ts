@@ -1,20 +1,25 @@
 /** What the bench asks: one policy, a hundred workloads, a thousand tokens, and CheckRequests of every kind. */
 
+import { fork } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type { JWK } from 'jose'
 import { encodeCheckRequest } from '../test/support/check-request.ts'
 import { createDpopClient } from '../test/support/dpop.ts'
 import { createTestIssuer, serveJson } from '../test/support/issuer.ts'
 import { createAuthority, type Leaf } from '../test/support/pki.ts'
+import { createWimseWorkload, createWitIssuer, type WimseWorkload } from '../test/support/wimse.ts'
 import { xfccElement } from '../test/support/xfcc.ts'
+import { opaqueToken } from './introspector.ts'
 
 export const certificates = 100
 export const tokens = 1000
 const warmMessages = 8192
 const gatewayId = 'spiffe://mesh.example/ns/edge/sa/gateway'
 const proofPath = '/v1/receipts'
+const batchPath = '/v1/batches'
 const origin = 'https://payments.example'
 
 export interface Material {
@@ -27,13 +32,18 @@ export interface Material {
   cold(count: number): Promise<Buffer[]>
   /** A fresh DPoP proof each, by one key, under tokens seen before. They must be sent within a minute. */
   proofs(count: number): Promise<Buffer[]>
+  /** A WIT seen before and a fresh WPT each, without an access token. They must be sent within a minute. */
+  workloads(count: number): Promise<Buffer[]>
+  /** Opaque tokens: a thousand that become known, or as many that nobody has seen before. */
+  readonly opaque: readonly Buffer[]
+  neverIntrospected(count: number): Buffer[]
   /** Proofs alone, to be verified by jose with `proofKey`: the machine's own rate. */
   bareProofs(count: number): Promise<string[]>
   readonly proofKey: JWK
   close(): Promise<void>
 }
 
-function policyText(jwksUrl: string): string {
+function policyText(jwksUrl: string, introspectionPort: number): string {
   return `
 apiVersion: meshbind/v1alpha1
 kind: BindingPolicy
@@ -49,7 +59,19 @@ spec:
       keys: { url: ${jwksUrl} }
       maxLifetime: 1h
       identity: { claim: sub }
+    partner:
+      issuer: https://partner.example
+      audiences: [https://payments.mesh.example]
+      introspection:
+        url: http://127.0.0.1:${introspectionPort}/introspect
+        clientId: bench
+        clientSecretFile: secret
+        cacheFor: 5m
+      maxLifetime: 1h
   dpop: { origins: [${origin}] }
+  wimse:
+    audiences: [${origin}]
+    trustAnchors: { mesh.example: { keys: { url: ${jwksUrl}?wit } } }
   routes:
     - name: health
       match: { paths: [/healthz] }
@@ -57,6 +79,12 @@ spec:
     - name: receipts
       match: { methods: [POST], paths: [${proofPath}] }
       require: { issuers: [corp], bindings: [dpop], scopes: [payments.write] }
+    - name: batches
+      match: { methods: [POST], paths: [${batchPath}] }
+      require: { bindings: [wimse], callers: [spiffe://mesh.example/ns/shop/*] }
+    - name: partners
+      match: { methods: [POST], paths: [/v1/partners/*] }
+      require: { issuers: [partner], bindings: [x5t#S256], scopes: [payments.write] }
     - name: payments-write
       match: { methods: [POST], paths: [/v1/payments, /v1/payments/*] }
       require:
@@ -67,12 +95,18 @@ spec:
 `
 }
 
+const soon = () => Math.floor(Date.now() / 1000) + 3000
+
+function claimsOf({ spiffeId, x5tS256 }: Leaf): object {
+  const aud = 'https://payments.mesh.example'
+  return { sub: spiffeId, aud, scope: 'payments.write', cnf: { 'x5t#S256': x5tS256 } }
+}
+
 export async function createMaterial(): Promise<Material> {
   const directory = await mkdtemp(join(tmpdir(), 'meshbind-bench-'))
   const issuer = await createTestIssuer()
-  const jwks = await serveJson(() => issuer.jwks)
-  const policyFile = join(directory, 'policy.yaml')
-  await writeFile(policyFile, policyText(`${jwks.url}/jwks`))
+  const wits = await createWitIssuer({ trustDomain: 'mesh.example' })
+  const jwks = await serveJson((path) => (path.endsWith('?wit') ? wits.jwks : issuer.jwks))
 
   const authority = await createAuthority()
   const workload = (n: number) => `spiffe://mesh.example/ns/shop/sa/w${n % certificates}`
@@ -80,6 +114,14 @@ export async function createMaterial(): Promise<Material> {
   for (let n = 0; n < certificates; n++)
     leaves.push(await authority.issue({ spiffeId: workload(n) }))
   const leafOf = (n: number) => leaves[n % certificates] as Leaf
+  const introspector = fork(fileURLToPath(new URL('./introspector.ts', import.meta.url)))
+  introspector.send(leaves.map(claimsOf))
+  const introspectionPort = await new Promise<number>((resolve) =>
+    introspector.once('message', (message) => resolve((message as { port: number }).port)),
+  )
+  const policyFile = join(directory, 'policy.yaml')
+  await writeFile(join(directory, 'secret'), 'bench')
+  await writeFile(policyFile, policyText(`${jwks.url}/jwks`, introspectionPort))
   const gateway = await authority.issue({ spiffeId: gatewayId })
   const client = await createDpopClient()
 
@@ -100,6 +142,11 @@ export async function createMaterial(): Promise<Material> {
     const id = String(serial++)
     return encodeCheckRequest({ certificate, principal, token, path: `/v1/payments/${id}?v=1`, id })
   }
+  const introspected = (n: number, token: string) => {
+    const { envoyText: certificate, spiffeId: principal } = leafOf(n)
+    const id = String(serial++)
+    return encodeCheckRequest({ certificate, principal, token, path: `/v1/partners/${id}?v=1`, id })
+  }
   const forwarded = (n: number, token: string) => {
     const id = String(serial++)
     const xfcc = `${xfccElement(leafOf(n), { by: gatewayId })},${xfccElement(gateway)}`
@@ -117,6 +164,12 @@ export async function createMaterial(): Promise<Material> {
   for (let n = 0; n < tokens; n++) known.push(await bound(n))
   for (let n = 0; n < certificates; n++) keyBound.push(await sign(n, { jkt: client.jkt }))
   const knownAt = (n: number) => known[n % tokens] as string
+
+  const workloads: { readonly workload: WimseWorkload; readonly wit: string }[] = []
+  for (let n = 0; n < certificates; n++) {
+    const each = await createWimseWorkload(wits, workload(n))
+    workloads.push({ workload: each, wit: await each.wit({ claims: { exp: soon() } }) })
+  }
 
   const proofFor = (token: string) =>
     client.proof(token, { htu: `${origin}${proofPath}`, jti: `p-${serial++}` })
@@ -138,11 +191,30 @@ export async function createMaterial(): Promise<Material> {
       }
       return messages
     },
+    async workloads(count) {
+      const messages: Buffer[] = []
+      for (let n = 0; n < count; n++) {
+        const { workload: each, wit } = workloads[n % certificates] as (typeof workloads)[number]
+        const iat = Math.floor(Date.now() / 1000)
+        const proof = await each.proof({ wit, aud: `${origin}${batchPath}`, claims: { iat } })
+        const headers = { 'workload-identity-token': wit, 'workload-proof-token': proof }
+        messages.push(encodeCheckRequest({ headers, path: batchPath }))
+      }
+      return messages
+    },
+    opaque: Array.from({ length: warmMessages }, (_, n) =>
+      introspected(n % tokens, opaqueToken(n % certificates, n % tokens)),
+    ),
+    neverIntrospected: (count) =>
+      Array.from({ length: count }, (_, n) =>
+        introspected(n, opaqueToken(n % certificates, tokens + serial)),
+      ),
     bareProofs: (count) =>
       Promise.all(Array.from({ length: count }, () => proofFor(keyBound[0] as string))),
     proofKey: client.publicJwk,
     async close() {
       jwks.close()
+      introspector.kill()
       await rm(directory, { recursive: true, force: true })
     },
   }
