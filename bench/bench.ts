@@ -45,10 +45,20 @@ async function verifyPlainly(child: ChildProcess, work: Work): Promise<Sample> {
 
 const cleanups: (() => unknown)[] = []
 
+async function startSubject(policyFile: string): Promise<Subject> {
+  const { port, pid, stop } = await startMeshbind([
+    ...['--policy', policyFile, '--listen', '127.0.0.1:0', '--admin', 'off'],
+    ...['--decision-log', 'deny', '--deadline', '5s'],
+  ])
+  cleanups.push(stop)
+  return { name: 'meshbind', port, pid }
+}
+
 interface Samples {
   readonly floor: Sample[]
   readonly warm: Sample[]
   readonly hops: Sample[]
+  readonly crowded: Sample[]
   readonly cold: Sample[]
   readonly proofs: Sample[]
   readonly workloads: Sample[]
@@ -70,12 +80,8 @@ async function main(): Promise<void> {
   say('starting meshbind and the floor')
   const floor = await startFloor()
   cleanups.push(() => floor.child.kill())
-  const meshbind = await startMeshbind([
-    ...['--policy', material.policyFile, '--listen', '127.0.0.1:0', '--admin', 'off'],
-    ...['--decision-log', 'deny', '--deadline', '5s'],
-  ])
-  cleanups.push(() => meshbind.stop())
-  const subject: Subject = { name: 'meshbind', port: meshbind.port, pid: meshbind.pid }
+  const subject = await startSubject(material.policyFile)
+  const crowd = await startSubject(material.crowdedPolicyFile)
 
   const jose = fork(fileURLToPath(new URL('./jose-rate.ts', import.meta.url)))
   cleanups.push(() => jose.kill())
@@ -85,7 +91,7 @@ async function main(): Promise<void> {
   }
 
   if (process.env['BENCH_PIN'] === '1') {
-    const servers = [floor.subject.pid, subject.pid, jose.pid ?? 0]
+    const servers = [floor.subject.pid, subject.pid, crowd.pid, jose.pid ?? 0]
     for (const pid of servers) await pin(pid, serverCore)
     await pin(process.pid, loadCore)
     say(`servers on core ${serverCore}, load on core ${loadCore}`)
@@ -94,13 +100,23 @@ async function main(): Promise<void> {
   say('warming up')
   for (const each of [floor.subject, subject]) await measure(each, warm, warmCount, 32)
   await measure(subject, hops, warmCount, 32)
+  await measure(crowd, warm, warmCount, 32)
   await measure(subject, await material.proofs(coldCount), coldCount, 32)
   await measure(subject, await material.workloads(coldCount), coldCount, 32)
   await measure(subject, material.opaque, warmCount, 32)
   for (const atOnce of [1, 32]) await verify(atOnce)
 
   const samples: Samples = {
-    ...{ floor: [], warm: [], hops: [], cold: [], proofs: [], jose: [], joseAtOnce: [] },
+    ...{
+      floor: [],
+      warm: [],
+      hops: [],
+      crowded: [],
+      cold: [],
+      proofs: [],
+      jose: [],
+      joseAtOnce: [],
+    },
     ...{ floorAlone: [], warmAlone: [], workloads: [], introspected: [], neverIntrospected: [] },
   }
   for (let r = 0; r < repetitions; r++) {
@@ -110,6 +126,7 @@ async function main(): Promise<void> {
     samples.floor.push(await measure(floor.subject, warm, warmCount, 32))
     samples.warm.push(await measure(subject, warm, warmCount, 32))
     samples.hops.push(await measure(subject, hops, warmCount, 32))
+    samples.crowded.push(await measure(crowd, warm, warmCount, 32))
     samples.floorAlone.push(await measure(floor.subject, warm, warmCount / 5, 1))
     samples.warmAlone.push(await measure(subject, warm, warmCount / 5, 1))
     samples.cold.push(await measure(subject, cold, coldCount, 32))
@@ -155,6 +172,7 @@ function report(samples: Samples, warm: readonly Buffer[]): void {
   row('floor, 32 in flight', samples.floor, samples.floor)
   row('warm', samples.warm, samples.floor)
   row('warm, two hops (XFCC)', samples.hops, samples.floor)
+  row('warm, 1,000 routes', samples.crowded, samples.floor)
   row('token never seen', samples.cold, samples.floor)
   row('DPoP, fresh proof each', samples.proofs, samples.floor)
   row('WIT, fresh WPT each', samples.workloads, samples.floor)
@@ -169,6 +187,7 @@ function report(samples: Samples, warm: readonly Buffer[]): void {
   console.log()
   columns('', 'by rate', '', '', 'per core')
   against('two hops / warm', samples.hops, samples.warm)
+  against('1,000 routes / warm', samples.crowded, samples.warm)
   against('DPoP / jose in turn', samples.proofs, samples.jose)
   against('DPoP / jose 32 at once', samples.proofs, samples.joseAtOnce)
   against('WIT and WPT / jose in turn', samples.workloads, samples.jose)

@@ -24,6 +24,8 @@ const origin = 'https://payments.example'
 
 export interface Material {
   readonly policyFile: string
+  /** The same policy with a thousand routes before those that are asked for. */
+  readonly crowdedPolicyFile: string
   /** The presenter's certificate; tokens and certificates seen before, paths and ids varying. */
   readonly warm: readonly Buffer[]
   /** The same tokens behind a gateway: its certificate, and an XFCC header of two elements. */
@@ -95,6 +97,16 @@ spec:
 `
 }
 
+/** Some by exact path, some by prefix, some by host: no one list of them all would do. */
+function otherRoutes(): string {
+  const require = '{ issuers: [corp], bindings: [x5t#S256] }'
+  return Array.from({ length: 1000 }, (_, i) => {
+    const path = i % 2 === 0 ? `/v1/other-${i}` : `/v1/other-${i}/*`
+    const hosts = i % 3 === 0 ? `hosts: [h${i}.mesh.example], ` : ''
+    return `    - { name: other-${i}, match: { ${hosts}paths: [${path}] }, require: ${require} }\n`
+  }).join('')
+}
+
 const soon = () => Math.floor(Date.now() / 1000) + 3000
 
 function claimsOf({ spiffeId, x5tS256 }: Leaf): object {
@@ -121,7 +133,10 @@ export async function createMaterial(): Promise<Material> {
   )
   const policyFile = join(directory, 'policy.yaml')
   await writeFile(join(directory, 'secret'), 'bench')
-  await writeFile(policyFile, policyText(`${jwks.url}/jwks`, introspectionPort))
+  const text = policyText(`${jwks.url}/jwks`, introspectionPort)
+  await writeFile(policyFile, text)
+  const crowdedPolicyFile = join(directory, 'crowded.yaml')
+  await writeFile(crowdedPolicyFile, text.replace('  routes:\n', `  routes:\n${otherRoutes()}`))
   const gateway = await authority.issue({ spiffeId: gatewayId })
   const client = await createDpopClient()
 
@@ -175,6 +190,7 @@ export async function createMaterial(): Promise<Material> {
     client.proof(token, { htu: `${origin}${proofPath}`, jti: `p-${serial++}` })
   return {
     policyFile,
+    crowdedPolicyFile,
     warm: Array.from({ length: warmMessages }, (_, n) => presented(n % tokens, knownAt(n))),
     hops: Array.from({ length: warmMessages }, (_, n) => forwarded(n % tokens, knownAt(n))),
     async cold(count) {

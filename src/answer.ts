@@ -142,7 +142,7 @@ export function giveUp(
 ): Decision {
   const way = beginWay(request, policy, nonces, now)
   if (request === undefined) return deny(way, refusal, stanceBeforeRoute(way))
-  const route = matchRoute(policy.routes, request)
+  const route = matchRoute(policy.index, request)
   if (isRefusal(route)) return deny(way, refusal, stanceBeforeRoute(way))
   way.route = route
   return deny(way, refusal)

@@ -48,7 +48,7 @@ export async function check(
 ): Promise<Decision> {
   const way = beginWay(request, policy, tools.proofs.nonces, now)
 
-  const route = matchRoute(policy.routes, request)
+  const route = matchRoute(policy.index, request)
   if (isRefusal(route)) return deny(way, route, stanceBeforeRoute(way))
   if (route === undefined) {
     return policy.unmatched === undefined

@@ -7,6 +7,7 @@ import { type Algorithm, defaultAlgorithms } from '../token/algorithms.ts'
 import { type IntrospectionPlan, planIntrospection } from './introspection-plan.ts'
 import { compileMatch, type RouteMatch } from './match.ts'
 import { compileRequirement, type Requirement } from './requirement.ts'
+import { indexRoutes, type RouteIndex } from './route-index.ts'
 import type {
   IssuerDocument,
   KeySourceDocument,
@@ -77,6 +78,8 @@ export interface CompiledPolicy<Issuer, Trust, Revocation, Workloads> {
   readonly workloads: Workloads | undefined
   readonly revocation: Revocation
   readonly routes: readonly Route<Issuer>[]
+  /** The same, to find the one that takes a request. */
+  readonly index: RouteIndex<Route<Issuer>>
   /** Of what no route matches: `spec.mode`. */
   readonly unmatchedMode: Mode
   readonly stances: Stances
@@ -113,6 +116,9 @@ export function compilePolicy<Issuer, Trust, Revocation, Workloads>(
     ]),
   )
   const stances = compileStances()
+  const routes = Object.freeze(
+    spec.routes.map((route) => compileRoute(route, document, issuers, stances)),
+  )
   return Object.freeze({
     name: document.metadata.name,
     revision: revisionOf(text),
@@ -120,9 +126,8 @@ export function compilePolicy<Issuer, Trust, Revocation, Workloads>(
     issuers: Object.freeze([...issuers.values()]),
     workloads: spec.wimse && live.workloads(spec.wimse.trustAnchors),
     revocation: live.revocation(spec.revocation ?? {}),
-    routes: Object.freeze(
-      spec.routes.map((route) => compileRoute(route, document, issuers, stances)),
-    ),
+    routes,
+    index: indexRoutes(routes),
     unmatchedMode: spec.mode ?? defaultMode,
     stances,
     unmatched: spec.unmatched === 'allow' ? mintUnprotected() : undefined,

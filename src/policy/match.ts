@@ -4,6 +4,7 @@ import { type Mode, modes, type Refusal, refuse } from '../decision/decision.ts'
 import type { Request } from '../request.ts'
 import { canonicalHost, hostMatches } from './host.ts'
 import { canonicalPath, comparablePattern } from './path.ts'
+import { findFirst, type RouteIndex, servesHost } from './route-index.ts'
 import type { RouteDocument } from './schema.ts'
 
 /** A route's `match`, compiled. An absent part matches everything. */
@@ -14,29 +15,26 @@ export interface RouteMatch {
   readonly context: readonly (readonly [name: string, value: string])[]
 }
 
-interface Matcher {
+export interface Matcher {
   readonly exact: ReadonlySet<string>
   readonly open: readonly string[]
 }
 
 /** @returns undefined where no route matches. */
 export function matchRoute<R extends RouteMatch>(
-  routes: readonly R[],
+  index: RouteIndex<R>,
   request: Request,
 ): R | undefined | Refusal {
   const host = canonicalHost(request.host)
   if (host === undefined) return refuse('request_malformed', 'host')
   // What comes of it depends on the modes of the routes that could serve the host: see `modeBeforeRoute`.
-  const serving = routes.some((route) => servesHost(route, host))
-  const path = serving ? canonicalPath(request.path) : ''
+  if (!servesHost(index, host)) return undefined
+  const path = canonicalPath(request.path)
   if (path === undefined) return refuse('path_not_canonical')
-  return routes.find(
-    (route) =>
-      servesHost(route, host) &&
-      (route.methods?.has(request.method) ?? true) &&
-      servesPath(route, path) &&
-      route.context.every(([name, value]) => request.context.get(name) === value),
-  )
+  return findFirst(index, host, path, ({ methods, context }) => {
+    if (methods !== undefined && !methods.has(request.method)) return false
+    return context.every(([name, value]) => request.context.get(name) === value)
+  })
 }
 
 /**
@@ -51,7 +49,7 @@ export function modeBeforeRoute(
   host: string | undefined,
 ): Mode {
   const canonical = host === undefined ? undefined : canonicalHost(host)
-  const serving = routes.filter((route) => canonical === undefined || servesHost(route, canonical))
+  const serving = routes.filter((route) => canonical === undefined || takesHost(route, canonical))
   const found = new Set([ofUnmatched, ...serving.map(({ mode }) => mode)])
   return modes.find((mode) => found.has(mode)) ?? 'enforce'
 }
@@ -79,18 +77,10 @@ function split(items: readonly string[], isOpen: (item: string) => boolean): Mat
   return { exact: new Set(items.filter((item) => !isOpen(item))), open: items.filter(isOpen) }
 }
 
-function servesHost({ hosts }: RouteMatch, host: string): boolean {
+function takesHost({ hosts }: RouteMatch, host: string): boolean {
   return (
     hosts === undefined ||
     hosts.exact.has(host) ||
     hosts.open.some((pattern) => hostMatches(pattern, host))
-  )
-}
-
-function servesPath({ paths }: RouteMatch, path: string): boolean {
-  return (
-    paths === undefined ||
-    paths.exact.has(path) ||
-    paths.open.some((prefix) => path.startsWith(prefix))
   )
 }

@@ -87,7 +87,7 @@ async function signFor(
 
 /** The first origin of the route: what its clients see. */
 function originOf(request: Request, { policy }: Stage): string {
-  const route = matchRoute(policy.routes, request)
+  const route = matchRoute(policy.index, request)
   const origins =
     route === undefined || isRefusal(route) || isUnprotected(route.require)
       ? undefined

@@ -2,6 +2,7 @@ import test from 'ava'
 import fc from 'fast-check'
 import { isRefusal } from '../../src/decision/decision.ts'
 import { compileMatch, matchRoute, type RouteMatch } from '../../src/policy/match.ts'
+import { indexRoutes } from '../../src/policy/route-index.ts'
 import type { Request } from '../../src/request.ts'
 import { bareRequest } from '../support/request.ts'
 
@@ -28,7 +29,7 @@ function routesOf(matches: readonly Match[]): Named[] {
 
 /** The index of the route that takes the request, the refusal, or `none`. */
 function taken(matches: readonly Match[], request: Partial<Asked> = {}): string {
-  const route = matchRoute(routesOf(matches), requestOf({ ...asked, ...request }))
+  const route = matchRoute(indexRoutes(routesOf(matches)), requestOf({ ...asked, ...request }))
   if (isRefusal(route)) return route.refused
   return route === undefined ? 'none' : route.name
 }

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { isRefusal } from '../../src/decision/decision.ts'
 import { compileMatch, matchRoute } from '../../src/policy/match.ts'
 import { parsePolicy } from '../../src/policy/parse.ts'
+import { indexRoutes } from '../../src/policy/route-index.ts'
 import { bareRequest } from '../support/request.ts'
 
 type Match = Parameters<typeof compileMatch>[0]
@@ -108,7 +109,7 @@ test('policy.md The policy language: a route that is called hidden takes no requ
         ...compileMatch(match),
       }))
       for (const { context, ...parts } of requests) {
-        const route = matchRoute(routes, {
+        const route = matchRoute(indexRoutes(routes), {
           ...bareRequest(parts),
           context: new Map(Object.entries(context)),
         })
