@@ -32,6 +32,9 @@ export interface Material {
   readonly hops: readonly Buffer[]
   /** Tokens never seen before, as many as asked for. */
   cold(count: number): Promise<Buffer[]>
+  /** Junk, each different: no token at all, and good tokens whose signature was altered. */
+  nonsense(count: number): Buffer[]
+  altered(count: number): Buffer[]
   /** A fresh DPoP proof each, by one key, under tokens seen before. They must be sent within a minute. */
   proofs(count: number): Promise<Buffer[]>
   /** A WIT seen before and a fresh WPT each, without an access token. They must be sent within a minute. */
@@ -198,6 +201,17 @@ export async function createMaterial(): Promise<Material> {
       for (let n = 0; n < count; n++) messages.push(presented(n, await bound(n)))
       return messages
     },
+    nonsense: (count) =>
+      Array.from({ length: count }, (_, n) =>
+        presented(n, `nonsense-${serial++}~${'x'.repeat(800)}`),
+      ),
+    altered: (count) =>
+      Array.from({ length: count }, (_, n) => {
+        const [head = '', payload = '', signature = ''] = knownAt(n).split('.')
+        const other = Buffer.from(signature, 'base64url')
+        other.writeUInt32BE(serial++, 4)
+        return presented(n, `${head}.${payload}.${other.toString('base64url')}`)
+      }),
     async proofs(count) {
       const messages: Buffer[] = []
       for (let n = 0; n < count; n++) {

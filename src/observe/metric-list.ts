@@ -61,13 +61,16 @@ export const metricList = {
     type: 'counter',
     unit: 'count',
     help: 'Questions to the caches of verified facts. For cache="token" only tokens that turned out good.',
-    labels: { cache: '`token`, `certificate`, `xfcc`, `proof_key`', result: '`hit`, `miss`' },
+    labels: {
+      cache: '`token`, `certificate`, `xfcc`, `proof_key`, `workload_token`',
+      result: '`hit`, `miss`',
+    },
   },
   meshbind_cache_entries: {
     type: 'gauge',
     unit: 'count',
     help: 'Facts that are remembered.',
-    labels: { cache: '`token`, `certificate`, `xfcc`, `proof_key`' },
+    labels: { cache: '`token`, `certificate`, `xfcc`, `proof_key`, `workload_token`' },
   },
   meshbind_keys_fetch_total: {
     type: 'counter',
@@ -197,7 +200,7 @@ export interface MetricReadings {
   readonly decisionLogDropped: () => number
   /** `lookups` since the start; undefined for `token`, where the decisions tell. */
   readonly caches: () => Iterable<{
-    readonly cache: 'token' | 'certificate' | 'xfcc' | 'proof_key'
+    readonly cache: 'token' | 'certificate' | 'xfcc' | 'proof_key' | 'workload_token'
     readonly entries: number
     readonly lookups?: { readonly hits: number; readonly misses: number }
   }>

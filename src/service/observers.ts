@@ -1,5 +1,6 @@
 /** Who is told of every decision: decision log, metrics, rollout tally, what evidence was seen, traces. */
 
+import type { Policy } from '../check.ts'
 import { type DecisionLogMode, decisionLine, isLogged } from '../observe/decision-log.ts'
 import { createEvidenceSeen, type EvidenceSeen } from '../observe/evidence-seen.ts'
 import type { Log } from '../observe/log.ts'
@@ -62,6 +63,11 @@ export function createObservers(options: ObserverOptions): Observers {
   }
 }
 
+/** Only where the policy takes WITs. */
+function workloads(tokens: Policy['workloads']) {
+  return tokens === undefined ? [] : [{ cache: 'workload_token', state: tokens.cache } as const]
+}
+
 /** What is read when somebody scrapes. */
 function readingsOf(
   { build, log, keeper, tools, inFlight, tlsCurrent }: ObserverOptions,
@@ -82,6 +88,7 @@ function readingsOf(
         { cache: 'certificate', state: readers.certificates.cache } as const,
         { cache: 'xfcc', state: readers.xfcc.cache } as const,
         { cache: 'proof_key', state: proofs.keys.cache } as const,
+        ...workloads(live().policy.workloads),
       ].map(({ cache, state: { size, lookups } }) => ({ cache, entries: size, lookups })),
     ],
     keyAges: () => [...live().keySources].map(([name, keys]) => [name, keys.ageSeconds()] as const),
