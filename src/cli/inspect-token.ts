@@ -7,10 +7,11 @@ import type { CertificateFacts } from '../evidence/certificate.ts'
 import { judgeValidity } from '../evidence/peer.ts'
 import { CommandError } from '../exit.ts'
 import { isJsonObject, type JsonObject, member } from '../strict-json.ts'
-import { algorithms, holdsSecret } from '../token/algorithms.ts'
+import { holdsSecret } from '../token/algorithms.ts'
 import { decodeBase64url, isSha256 } from '../token/base64url.ts'
-import { judgeTime, readClaims } from '../token/claims.ts'
+import { readClaims } from '../token/claims.ts'
 import { decodeObject, readJws } from '../token/jws.ts'
+import { judgeForm } from './inspect-form.ts'
 
 /** All times are Unix seconds. Of the signature there is nothing: with it the text would be a token again. */
 export interface TokenReport {
@@ -49,8 +50,6 @@ export interface CertificateReport {
 const maxShownLength = 2048
 const maxActors = 16
 const notKnown = 'not known to meshbind'
-/** The default of a policy's `clockSkew`; an expired token is called expired at once. */
-const clockSkewSeconds = 30
 
 /** @param now Unix seconds. */
 export function inspectToken(
@@ -72,7 +71,7 @@ export function inspectToken(
     problems: [
       ...(isRefusal(jws)
         ? [`${jws.refused}: ${jws.detail}`]
-        : judgeToken(jws.algorithm, jws.claims, now)),
+        : [...judgeBinding(jws.claims), ...judgeForm(jws, now)]),
       ...describeFlaw('header', header),
       ...describeFlaw('payload', payload),
       ...describeFlaw('signature', signature),
@@ -129,18 +128,6 @@ function jsonFlaw(part: string): string | undefined {
   return 'has a key twice, a number that is no safe integer, more than 16 levels or half a surrogate pair'
 }
 
-function judgeToken(algorithm: string, claims: JsonObject, now: number): string[] {
-  const problems = judgeBinding(claims)
-  if (!(algorithms as readonly string[]).includes(algorithm))
-    problems.push('token_algorithm_refused: no policy can list its alg')
-  const facts = readClaims(claims, undefined)
-  if (isRefusal(facts)) return [...problems, `${facts.refused}: ${facts.detail}`]
-  if (now >= facts.expiresAt) return [...problems, 'token_expired']
-  const rules = { clockSkewSeconds, maxAgeSeconds: Number.POSITIVE_INFINITY }
-  const early = judgeTime(facts, rules, Number.POSITIVE_INFINITY, now)
-  return early === undefined ? problems : [...problems, `${early.refused}: ${early.detail}`]
-}
-
 function judgeBinding(claims: JsonObject): string[] {
   const bound = describeBinding(claims)
   const malformed = bound.filter(({ meaning }) => meaning === 'malformed')
@@ -179,7 +166,10 @@ function explainMember(name: string, value: unknown): string | undefined {
   if (name === 'jkt' && isSha256(value))
     return `the DPoP key with thumbprint ${value}: each request needs a proof (RFC 9449 §6.1)`
   const key = name === 'jwk' ? readPublicKey(value) : undefined
-  return key && `the key of the certificate, its thumbprint ${thumbprint(key)} (RFC 7800 §3.2)`
+  return (
+    key &&
+    `the key of the certificate, or in a WIT of the proofs, its thumbprint ${thumbprint(key)} (RFC 7800 §3.2)`
+  )
 }
 
 function describeBinding(claims: JsonObject): TokenReport['boundTo'] {

@@ -15,7 +15,7 @@ import { readTypedJws, type UnverifiedJws } from '../token/jws.ts'
 import { isSignatureKey, type VerificationKey } from '../token/key-set.ts'
 import { findKey, type KeySource } from '../token/key-source.ts'
 import { importPublicKey, verifySignature } from '../token/signature.ts'
-import { readPublicKey, thumbprint } from './public-key.ts'
+import { type PublicKey, readPublicKey, thumbprint } from './public-key.ts'
 
 /** What a WIT says, under a signature that was verified: true of its text until its key goes. Times are Unix seconds. */
 export interface WorkloadTokenFacts {
@@ -68,17 +68,14 @@ export function createWorkloadTokens(anchors: ReadonlyMap<string, TrustAnchor>):
   async function verifyOnce(text: string): Promise<WorkloadTokenFacts | Refusal> {
     const jws = readTypedJws(text, 'wit+jwt', maxLength)
     if (typeof jws === 'string') return invalid(jws)
-    const sub = member(jws.claims, 'sub')
-    const subject = typeof sub === 'string' ? parseWorkloadIdentifier(sub) : undefined
-    if (subject === undefined) return invalid('sub is no workload identifier')
+    const wit = readWit(jws)
+    if (typeof wit === 'string') return invalid(wit)
+    const { subject } = wit
     const anchor = anchors.get(subject.trustDomain)
     if (anchor === undefined) return invalid('there are no trust anchors for the domain of sub')
     if (!anchor.schemes.has(subject.scheme))
       return invalid(`the trust anchors are not for identifiers of the scheme ${subject.scheme}`)
-    const algorithm = taken(jws.algorithm, subject)
-    if (algorithm === undefined) return invalid('alg is not taken here')
-    if (subject.scheme === 'spiffe' && jws.keyId === undefined) return invalid('no kid')
-    const signedBy = findKey(anchor.keys, jws.keyId, algorithm)
+    const signedBy = findKey(anchor.keys, jws.keyId, jws.algorithm)
     if (isRefusal(signedBy)) {
       return signedBy.refused === 'keys_unavailable' ? signedBy : invalid('the key is not known')
     }
@@ -86,7 +83,7 @@ export function createWorkloadTokens(anchors: ReadonlyMap<string, TrustAnchor>):
       return invalid('signature')
     // The key may have been withdrawn while the signature was checked.
     if (!anchor.keys.isCurrent(signedBy)) return invalid('the key is not known')
-    const facts = await readFacts(jws, subject)
+    const facts = await factsOf(wit)
     if (!isRefusal(facts)) known.set(text, { facts, signedBy, anchor })
     return facts
   }
@@ -105,31 +102,42 @@ export function createWorkloadTokens(anchors: ReadonlyMap<string, TrustAnchor>):
   }
 }
 
-/** Claims that the key has signed. `iat` and `jti` bound no validity (WIT-SVID §3.2); `iss` names nobody who is asked here. */
-async function readFacts(
-  { claims }: UnverifiedJws,
-  subject: WorkloadIdentifier,
-): Promise<WorkloadTokenFacts | Refusal> {
+/** What a WIT says, in form as the drafts have it. Whether it is signed, and still good, is another matter. */
+export interface WitClaims extends Omit<WorkloadTokenFacts, 'workload' | 'key' | 'thumbprint'> {
+  readonly subject: WorkloadIdentifier
+  readonly publicKey: PublicKey
+}
+
+/**
+ * The claims, or what is wrong with them in fixed words. `iat` and `jti` bound no validity (WIT-SVID §3.2); `iss` names
+ * nobody who is asked here.
+ */
+export function readWit({ algorithm, keyId, claims }: UnverifiedJws): WitClaims | string {
+  const sub = member(claims, 'sub')
+  const subject = typeof sub === 'string' ? parseWorkloadIdentifier(sub) : undefined
+  if (subject === undefined) return 'sub is no workload identifier'
+  if (taken(algorithm, subject) === undefined) return 'alg is not taken here'
+  if (subject.scheme === 'spiffe' && keyId === undefined) return 'no kid'
   const expiresAt = member(claims, 'exp')
-  if (typeof expiresAt !== 'number' || expiresAt <= 0) return invalid('exp')
+  if (typeof expiresAt !== 'number' || expiresAt <= 0) return 'exp'
   const notBefore = member(claims, 'nbf')
-  if (notBefore !== undefined && typeof notBefore !== 'number') return invalid('nbf')
+  if (notBefore !== undefined && typeof notBefore !== 'number') return 'nbf'
   const issuedAt = member(claims, 'iat')
-  if (issuedAt !== undefined && typeof issuedAt !== 'number') return invalid('iat')
-  if (!isTextOrAbsent(claims, 'iss')) return invalid('iss')
-  if (!isTextOrAbsent(claims, 'jti')) return invalid('jti')
+  if (issuedAt !== undefined && typeof issuedAt !== 'number') return 'iat'
+  if (!isTextOrAbsent(claims, 'iss')) return 'iss'
+  if (!isTextOrAbsent(claims, 'jti')) return 'jti'
   // A WIT is for every service that the workload calls: one for a single audience is another kind of token.
-  if (subject.scheme === 'spiffe' && Object.hasOwn(claims, 'aud')) return invalid('aud')
-  const proving = await readProvingKey(claims, subject)
-  if (typeof proving === 'string') return invalid(proving)
-  return Object.freeze({ workload: subject.id, expiresAt, notBefore, issuedAt, ...proving })
+  if (subject.scheme === 'spiffe' && Object.hasOwn(claims, 'aud')) return 'aud'
+  const proving = readProvingKey(claims, subject)
+  if (typeof proving === 'string') return proving
+  return { subject, expiresAt, notBefore, issuedAt, ...proving }
 }
 
 /** `cnf.jwk` with its `alg`, both of which a WIT must have (workload-creds §3.1). */
-async function readProvingKey(
+function readProvingKey(
   claims: JsonObject,
   subject: WorkloadIdentifier,
-): Promise<Pick<WorkloadTokenFacts, 'key' | 'algorithm' | 'thumbprint'> | string> {
+): Pick<WitClaims, 'publicKey' | 'algorithm'> | string {
   const cnf = member(claims, 'cnf')
   const jwk = isJsonObject(cnf) ? member(cnf, 'jwk') : undefined
   const publicKey = readPublicKey(jwk)
@@ -137,12 +145,23 @@ async function readProvingKey(
     return 'cnf.jwk is no public key for signatures'
   const algorithm = taken(member(jwk, 'alg'), subject)
   if (algorithm === undefined) return 'cnf.jwk.alg is absent or not taken here'
-  if (!fitsAlgorithm(jwk, algorithm)) return 'cnf.jwk.alg does not go with its key'
+  return fitsAlgorithm(jwk, algorithm)
+    ? { publicKey, algorithm }
+    : 'cnf.jwk.alg does not go with its key'
+}
+
+async function factsOf({
+  subject,
+  publicKey,
+  algorithm,
+  ...times
+}: WitClaims): Promise<WorkloadTokenFacts | Refusal> {
   try {
     const key = await importPublicKey(Object.fromEntries(publicKey), algorithm)
-    return { key, algorithm, thumbprint: thumbprint(publicKey) }
+    const facts = { key, algorithm, thumbprint: thumbprint(publicKey) }
+    return Object.freeze({ workload: subject.id, ...times, ...facts })
   } catch {
-    return 'cnf.jwk is not on its curve'
+    return invalid('cnf.jwk is not on its curve')
   }
 }
 
