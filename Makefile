@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test build check e2e bench chart image clean
+.PHONY: help demo test build check e2e bench chart image sbom clean
 
 installed := node_modules/.package-lock.json
 
@@ -22,9 +22,8 @@ test: $(installed) ## Run every test, the end-to-end ones with a real Envoy incl
 	@npm test --silent
 
 build: $(installed) ## Compile src/ to dist/
-	@npm run --silent build
-	@git rev-parse --short HEAD > dist/COMMIT 2>/dev/null || rm -f dist/COMMIT
-	@chmod +x dist/main.js && ln -sf ../../dist/main.js node_modules/.bin/meshbind
+	@npm run --silent prepack
+	@ln -sf ../../dist/main.js node_modules/.bin/meshbind
 
 check: $(installed) ## Lint and types (make test also holds the docs against the code)
 	@npm run --silent lint
@@ -49,5 +48,8 @@ image: ## Build the container image with Docker (IMAGE=name:tag, SOURCE_URL=)
 	  --build-arg "COMMIT=$$(git rev-parse --short HEAD 2>/dev/null || echo unknown)" .
 	@sh .github/release/try-image.sh "$(IMAGE)"
 
+sbom: $(installed) ## Write sbom/: what npm installs with meshbind, in CycloneDX and SPDX
+	@PATH="$$PWD/node_modules/.bin:$$PATH" node .github/release/write-sbom.ts
+
 clean: ## Remove what was built, installed and fetched
-	@rm -rf dist node_modules .cache
+	@rm -rf dist node_modules .cache sbom

@@ -5,6 +5,7 @@ import { createProgram } from '../src/cli/program.ts'
 import { type Reason, type ReasonEntry, reasons } from '../src/decision/reasons.ts'
 import { policyJsonSchema } from '../src/policy/schema.ts'
 import { chartPage } from './chart-page.ts'
+import { dependenciesPage } from './dependencies-page.ts'
 import { metricsPage } from './metrics-page.ts'
 import { troubleshootingPage } from './troubleshooting-page.ts'
 import { valuesJsonSchema } from './values-schema.ts'
@@ -15,6 +16,7 @@ export function generatedPages(): ReadonlyMap<string, string> {
     ['docs/reasons.md', reasonsPage()],
     ['docs/cli.md', cliPage()],
     ['docs/metrics.md', metricsPage()],
+    ['docs/dependencies.md', dependenciesPage()],
     ['docs/troubleshooting.md', troubleshootingPage()],
     ['docs/policy.schema.json', `${JSON.stringify(policyJsonSchema(), null, 2)}\n`],
     ['helm/meshbind/values.schema.json', `${JSON.stringify(valuesJsonSchema(), null, 2)}\n`],
