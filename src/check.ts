@@ -19,7 +19,7 @@ import { judgeRevocation, type PolicyRevocation } from './revoked.ts'
 import type { ReplayStore } from './state/replay.ts'
 import type { RevocationFeed } from './state/revocation-feed.ts'
 import { readCredential, refuseToken } from './token/credential.ts'
-import { type TokenIssuer, verifyToken } from './token/verify.ts'
+import { type TimeLeft, type TokenIssuer, unlimited, verifyToken } from './token/verify.ts'
 
 export type Policy = CompiledPolicy<TokenIssuer, TrustStore, PolicyRevocation, WorkloadTokens>
 
@@ -37,14 +37,14 @@ export interface Tools {
  * gives a promise only where it has to wait (a text never seen, a proof), so that a warm check gives way to none.
  *
  * @param now Unix seconds.
- * @param budgetMs The time that the answer has, for a stage that asks somebody else.
+ * @param time That the answer has, for a stage that asks somebody else.
  */
 export async function check(
   request: Request,
   policy: Policy,
   tools: Tools,
   now: number,
-  budgetMs: number = Number.POSITIVE_INFINITY,
+  time: TimeLeft = unlimited,
 ): Promise<Decision> {
   const way = beginWay(request, policy, tools.proofs.nonces, now)
 
@@ -84,7 +84,7 @@ export async function check(
   way.presentation = presentation
 
   const verification =
-    credential && verifyToken(credential.token, require.issuers, require.rules, now, budgetMs)
+    credential && verifyToken(credential.token, require.issuers, require.rules, now, time)
   const verified = verification instanceof Promise ? await verification : verification
   if (isRefusal(verified)) return deny(way, verified)
   const token = verified?.token

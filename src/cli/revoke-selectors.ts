@@ -1,6 +1,6 @@
 /** What `meshbind revoke` is asked to revoke: exactly one thing, named in full, and nothing guessed. */
 
-import { workloadId } from '../evidence/spiffe-id.ts'
+import { parseWorkloadIdentifier } from '../evidence/spiffe-id.ts'
 import { CommandError } from '../exit.ts'
 import { durationGrammar, durationSeconds } from '../policy/duration.ts'
 import {
@@ -46,7 +46,7 @@ export function readSelectors(flags: Selectors, before: number | undefined): Rev
     case 'session':
       return { issuer, session: value, ...cut }
     case 'presenter':
-      if (workloadId(value) === undefined)
+      if (parseWorkloadIdentifier(value) === undefined)
         throw new CommandError(
           '--presenter: is no SPIFFE ID such as spiffe://mesh.example/ns/batch/sa/job',
         )

@@ -1,7 +1,6 @@
 /** The combination rule, in one place: when a token's binding counts as confirmed (RFC 7800 §3.1, architecture §7). */
 
 import { type Grounds, isRefusal, type Refusal, refuse } from '../decision/decision.ts'
-import type { Reason } from '../decision/reasons.ts'
 import type { ReplayStore } from '../state/replay.ts'
 import { isJsonObject, type JsonObject, member } from '../strict-json.ts'
 import type { Credential } from '../token/credential.ts'
@@ -57,8 +56,6 @@ const workloadMethods: readonly Method[] = methods.filter(
   (method: Method) => method.proveWorkload !== undefined,
 )
 const noProofs: readonly Proof[] = []
-/** Refusals that say no more than that the request shows nothing to go by. */
-const nothingShown: ReadonlySet<Reason> = new Set(['binding_missing', 'workload_token_missing'])
 
 /** The workload that proves itself by a method that the route lists, if the request shows one; undefined if none. */
 export function proveWorkload(
@@ -135,7 +132,7 @@ function chooseMethod(
     if (refusal === undefined || refusal.refused === 'workload_token_missing') refusal = found
   }
   const mayPass = unbound && input.token.confirmation === undefined
-  if (mayPass && (refusal === undefined || nothingShown.has(refusal.refused))) return 'none'
+  if (mayPass && (refusal === undefined || isUnbindable(input.token, refusal))) return 'none'
   // Where a token may be bound in several ways, a WIT that is not there is no better reason than a cnf that is not.
   const onlyWimse = bindings.size === 1
   if (refusal !== undefined && (onlyWimse || refusal.refused !== 'workload_token_missing'))
@@ -143,6 +140,14 @@ function chooseMethod(
   return understood.length === 0
     ? refuse('binding_missing', 'no cnf')
     : refuse('binding_unsupported', 'the route lists none of the confirmed methods')
+}
+
+/** Nothing to go by: but a token that names its workload could have come with that one's proof, and must. */
+function isUnbindable({ identity }: VerifiedToken, { refused }: Refusal): boolean {
+  return (
+    refused === 'binding_missing' ||
+    (refused === 'workload_token_missing' && identity === undefined)
+  )
 }
 
 /** A workload that has proved itself may carry any token whose own `cnf` is confirmed. */

@@ -1,7 +1,7 @@
 /** The denylist file: text → revocation entries, read as strictly as the policy that names it (policy.md, Revocation entries). */
 
 import { z } from 'zod'
-import { workloadId } from '../evidence/spiffe-id.ts'
+import { parseWorkloadIdentifier } from '../evidence/spiffe-id.ts'
 import { isOfIssuer, type RevocationEntry, takesBefore } from '../state/revocations.ts'
 import { defineDocument, readDocument } from './document.ts'
 import { error, type Problem, type Unplaced } from './problem.ts'
@@ -21,7 +21,7 @@ const entry = z.strictObject({
   key: text.optional().describe('The `kid` of a key of the issuer'),
   presenter: z
     .string()
-    .refine((id) => workloadId(id) !== undefined, 'must be a SPIFFE ID')
+    .refine((id) => parseWorkloadIdentifier(id) !== undefined, 'must be a SPIFFE ID')
     .optional(),
   certificate: z
     .string()

@@ -18,7 +18,7 @@ export function createJudge(
       ? lasting
       : { ...lasting, replay: forgetBefore(proofsSince, lasting.replay) }
   return {
-    decide: (request, budgetMs) => check(request, policy, tools, clock(), budgetMs),
+    decide: (request, time) => check(request, policy, tools, clock(), time),
     refuse: (refusal, request) => giveUp(policy, tools.proofs.nonces, refusal, request, clock()),
   }
 }

@@ -54,6 +54,8 @@ export async function keepPolicy(options: PolicyKeeperOptions): Promise<PolicyKe
   if (missing.length > 0) throw new CommandError([...missing, nothingStarted].join('\n'))
   first.warnings.forEach(options.onWarning)
   let loadedAt = options.clock()
+  /** The latest second that a proof spent so far may count as made in, under the policy in force. */
+  let spentUntil = Number.NEGATIVE_INFINITY
   /** The file cannot be read; what it holds cannot be used. */
   let trouble: string | undefined
   let flaw: string | undefined
@@ -82,9 +84,11 @@ export async function keepPolicy(options: PolicyKeeperOptions): Promise<PolicyKe
     const before = live
     const now = options.clock()
     const forgets = forgetsProofs(before.document, found.policy)
-    const since = forgets ? now : before.proofsSince
     const shift = shrinkageOf(before.document, found.policy)
-    live = { ...next, proofsSince: since === undefined ? undefined : since + shift }
+    spentUntil = Math.max(now, spentUntil) + shift
+    const { proofsSince } = before
+    const shifted = proofsSince === undefined ? undefined : proofsSince + shift
+    live = { ...next, proofsSince: forgets ? spentUntil : shifted }
     ;[text, loadedAt, flaw] = [changed, now, undefined]
     options.onSwap(live)
     before.parts.close(live.parts)

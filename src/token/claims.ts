@@ -119,7 +119,7 @@ function readIdentity(
 }
 
 function idOf(value: unknown): string | undefined {
-  return typeof value === 'string' && value.startsWith('spiffe://') ? value : undefined
+  return typeof value === 'string' && /^(?:spiffe|wimse):\/\//.test(value) ? value : undefined
 }
 
 /**

@@ -93,7 +93,7 @@ export function createIntrospectionCall(options: IntrospectionCallOptions): Intr
           ? readPlainAnswer(bytes)
           : await readSignedAnswer(bytes, { ...signed, maxLength: maxAnswerBytes }, options.clock())
       if (typeof answer === 'string')
-        throw new IntrospectionFailure('unusable', `the answer is ${answer}`)
+        throw new IntrospectionFailure('unusable', `the answer is ${answer}`, false)
       return answer
     },
     close() {

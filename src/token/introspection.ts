@@ -145,10 +145,10 @@ export function createIntrospector(options: IntrospectorOptions): ClosableIntros
       facts.delete(text)
       return undefined
     },
-    async introspect(text, now, budgetMs) {
+    async introspect(text, now, leftMs) {
       const known = rejected.get(text)
       if (known !== undefined && stands(known, now)) return known
-      return waitAtMost(budgetMs - marginMs, callOnce(text))
+      return waitAtMost(leftMs - marginMs, callOnce(text))
     },
     close() {
       closed = true

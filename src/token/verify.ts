@@ -2,13 +2,9 @@
 
 import { isRefusal, type Refusal, refuse } from '../decision/decision.ts'
 import { countValues, member } from '../strict-json.ts'
-import { type CacheState, createTextCache, signature } from '../text-cache.ts'
-import type { Algorithm } from './algorithms.ts'
-import { type IdentitySource, judgeTime, readClaims, type TokenClaims } from './claims.ts'
-import { looksSigned, maxTokenLength, normaliseType, readJws, type UnverifiedJws } from './jws.ts'
-import type { VerificationKey } from './key-set.ts'
-import { findKey, type KeySource } from './key-source.ts'
-import { verifySignature } from './signature.ts'
+import type { CacheState } from '../text-cache.ts'
+import { judgeTime, type TokenClaims } from './claims.ts'
+import { looksSigned, maxTokenLength, readJws, type UnverifiedJws } from './jws.ts'
 
 declare const verified: unique symbol
 
@@ -22,17 +18,6 @@ export interface SignedToken extends TokenClaims {
 /** A token whose signature (or introspection), issuer, type, times and audience hold. Only `verifyToken` makes one. */
 export interface VerifiedToken extends SignedToken {
   readonly [verified]: true
-}
-
-export interface IssuerSettings {
-  /** Name in the policy. */
-  readonly name: string
-  /** Exact `iss`. */
-  readonly issuer: string
-  readonly algorithms: readonly Algorithm[]
-  /** JOSE `typ` values that are taken; `absent` stands for a header without one. */
-  readonly types: readonly string[]
-  readonly identity: IdentitySource | undefined
 }
 
 /** One issuer with what it answers for: its keys, or its introspection endpoint, and the facts that they have verified. */
@@ -60,17 +45,12 @@ export interface SigningIssuer extends Remembering {
 export interface Introspector extends Remembering {
   readonly kind: 'introspection'
   /** Concurrent questions about one text share one call, which goes on when the time of this one is over. */
-  introspect(text: string, now: number, budgetMs: number): Promise<TokenFacts | Refusal>
+  introspect(text: string, now: number, leftMs: number): Promise<TokenFacts | Refusal>
 }
 
 /** What the issuer says of a text, by its signature or by its answer. */
 export interface TokenFacts {
   readonly token: SignedToken
-}
-
-/** True until the key goes: this text carries these claims under this key's signature. */
-interface SignedFacts extends TokenFacts {
-  readonly key: VerificationKey
 }
 
 /** What a route asks of any token, and of the tokens of each of its issuers (by name). */
@@ -83,11 +63,16 @@ export interface TokenRules {
   >
 }
 
+/** Of the time that an answer has; what came before has taken some of it. */
+export interface TimeLeft {
+  leftMs(): number
+}
+export const unlimited: TimeLeft = { leftMs: () => Number.POSITIVE_INFINITY }
+
 export const maxFactsBytes = 64 * 1024 * 1024
-const factOverheadBytes = 2 * 1024
+export const factOverheadBytes = 2 * 1024
 /** What a parsed claim costs beside its text; an empty list is the dearest. */
 const bytesPerValue = 64
-const maxRejectedBytes = 4 * 1024 * 1024
 
 /** Whether the facts were known before. */
 type CacheResult = 'hit' | 'miss'
@@ -103,18 +88,18 @@ export interface Verification {
  * @param issuers Those that the route takes, at most one introspector among them; a token's `iss` chooses, and a text
  *   that has none goes to the introspector.
  * @param now Unix seconds.
- * @param budgetMs How long an introspector may be waited for.
+ * @param time How long an introspector may be waited for, asked when it comes to that.
  */
 export function verifyToken(
   text: string,
   issuers: readonly TokenIssuer[],
   rules: TokenRules,
   now: number,
-  budgetMs: number = Number.POSITIVE_INFINITY,
+  time: TimeLeft = unlimited,
 ): Verification | Refusal | Promise<Verification | Refusal> {
   const known = recall(text, issuers, now)
   if (known !== undefined) return judge(known, rules, now, 'hit')
-  return verifyText(text, issuers, now, budgetMs).then((facts) =>
+  return verifyText(text, issuers, now, time).then((facts) =>
     isRefusal(facts) ? facts : judge(facts, rules, now, 'miss'),
   )
 }
@@ -141,9 +126,16 @@ function recall(
 ): TokenFacts | undefined {
   for (const issuer of issuers) {
     const facts = issuer.recall(text, now)
-    if (facts !== undefined) return facts
+    if (facts !== undefined && !isForKeys(issuer, text, issuers)) return facts
   }
   return undefined
+}
+
+/** A signed token that the route has keys for: what the endpoint of its issuer said of it elsewhere does not count. */
+function isForKeys(issuer: TokenIssuer, text: string, issuers: readonly TokenIssuer[]): boolean {
+  if (issuer.kind === 'keys') return false
+  const twin = issuers.some((other) => other.kind === 'keys' && other.issuer === issuer.issuer)
+  return twin && looksSigned(text)
 }
 
 /**
@@ -155,18 +147,18 @@ async function verifyText(
   text: string,
   issuers: readonly TokenIssuer[],
   now: number,
-  budgetMs: number,
+  time: TimeLeft,
 ): Promise<TokenFacts | Refusal> {
   const introspector = issuers.find((candidate) => candidate.kind === 'introspection')
   if (introspector !== undefined && text.length <= maxTokenLength && !looksSigned(text))
-    return introspector.introspect(text, now, budgetMs)
+    return introspector.introspect(text, now, time.leftMs())
   const jws = readJws(text)
   if (isRefusal(jws)) return jws
   const iss = member(jws.claims, 'iss')
   const issuer = issuers.find((candidate) => candidate.kind === 'keys' && candidate.issuer === iss)
   if (issuer?.kind === 'keys') return issuer.verify(text, jws)
   if (introspector !== undefined && (iss === undefined || iss === introspector.issuer))
-    return introspector.introspect(text, now, budgetMs)
+    return introspector.introspect(text, now, time.leftMs())
   return typeof iss === 'string' ? refuse('issuer_unknown') : refuse('claim_invalid', 'iss')
 }
 
@@ -182,60 +174,4 @@ function judgeAudience(
 /** What a fact takes in a cache, key and text included. */
 export function estimateFactBytes(text: string, { token }: TokenFacts): number {
   return 2 * text.length + bytesPerValue * countValues(token.all) + factOverheadBytes
-}
-
-/** An issuer with caches of its own, so that no fact of one issuer can be found under another. */
-export function createTokenIssuer(settings: IssuerSettings, keys: KeySource): SigningIssuer {
-  const algorithms = new Set<string>(settings.algorithms)
-  const types = new Set(settings.types.filter((type) => type !== 'absent').map(normaliseType))
-  const takesNoType = settings.types.includes('absent')
-  const facts = createTextCache<SignedFacts>(maxFactsBytes, estimateFactBytes, signature)
-  /** Texts whose signature a key has refused, with that key. Kept apart: junk cannot push good facts out. */
-  const rejected = createTextCache<VerificationKey>(
-    maxRejectedBytes,
-    (text) => text.length + factOverheadBytes,
-    signature,
-  )
-  const underWay = new Map<string, Promise<TokenFacts | Refusal>>()
-
-  async function verifyOnce(text: string, jws: UnverifiedJws): Promise<TokenFacts | Refusal> {
-    if (!algorithms.has(jws.algorithm)) return refuse('token_algorithm_refused')
-    const typeTaken = jws.type === undefined ? takesNoType : types.has(jws.type)
-    if (!typeTaken) return refuse('token_type_refused')
-    const key = findKey(keys, jws.keyId, jws.algorithm)
-    if (isRefusal(key)) return key
-    if (rejected.get(text) === key) return refuse('token_signature_invalid')
-    if (!(await verifySignature(text, key.key, key.algorithm))) {
-      rejected.set(text, key)
-      return refuse('token_signature_invalid')
-    }
-    // The key may have been withdrawn while the signature was checked.
-    if (!keys.isCurrent(key)) return refuse('token_key_unknown')
-    const claims = readClaims(jws.claims, settings.identity)
-    if (isRefusal(claims)) return claims
-    const token = Object.freeze({ ...claims, issuer: settings.name, keyId: key.keyId ?? jws.keyId })
-    const fact: SignedFacts = { token, key }
-    facts.set(text, fact)
-    return fact
-  }
-
-  return {
-    kind: 'keys',
-    name: settings.name,
-    issuer: settings.issuer,
-    cache: facts,
-    recall(text) {
-      const known = facts.get(text)
-      if (known === undefined || keys.isCurrent(known.key)) return known
-      facts.delete(text)
-      return undefined
-    },
-    verify(text, jws) {
-      const pending = underWay.get(text)
-      if (pending !== undefined) return pending
-      const verification = verifyOnce(text, jws).finally(() => underWay.delete(text))
-      underWay.set(text, verification)
-      return verification
-    },
-  }
 }

@@ -1,10 +1,11 @@
 /** One call of Envoy's Check as the handler sees it, whether grpc-js reads it or direct-calls.ts does. */
 
 import type { ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js'
+import type { Refusal } from '../decision/decision.ts'
 
 export interface CheckCall {
-  /** The message; undefined where the call did not carry exactly one. */
-  readonly request: Buffer | undefined
+  /** The message, or why there is none. */
+  readonly request: Buffer | Refusal
   /** Unix milliseconds; Infinity where the caller waits for ever. */
   readonly deadline: number
   /** Of the call itself: Envoy's span of this very check, where it traces. */

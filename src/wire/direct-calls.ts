@@ -3,9 +3,12 @@
  * (docs/decisions/0013). All else is grpc-js's as ever: connections, TLS, other methods, and every call that is not plain.
  */
 
-import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2'
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2'
 import type { Server } from '@grpc/grpc-js'
+import { type Refusal, refuse } from '../decision/decision.ts'
 import type { CheckCall } from './check-call.ts'
+import type { Clock } from './handler.ts'
+import { createInFlight, type InFlight, type InFlightEntry } from './in-flight.ts'
 
 export interface DirectMethod {
   /** `/package.Service/Method`. */
@@ -13,8 +16,10 @@ export interface DirectMethod {
   /** Longer ones are handed over as soon as they are, unread to their end. */
   readonly maxMessageBytes: number
   readonly handle: (call: CheckCall) => void
-  /** Unix milliseconds. */
-  readonly now: () => number
+  /** How long a message may take to come, and how many may be on their way at once. */
+  readonly waitMs: number
+  readonly maxWaiting: number
+  readonly clock: Clock
 }
 
 /** Where grpc-js 1.14 takes a stream from its HTTP/2 server. No part of its interface: hence the check below. */
@@ -35,10 +40,12 @@ export function takeCallsDirectly(server: Server, method: DirectMethod): boolean
   const seam = server as unknown as Seam
   const usual = seam._streamHandler
   if (typeof usual !== 'function' || usual.length !== 3) return false
+  const { path, clock } = method
+  const waiting = createInFlight(clock.monotonic)
   seam._streamHandler = (interceptors, stream, headers) => {
-    const deadline = headers[':path'] === method.path ? deadlineOf(headers, method.now) : undefined
+    const deadline = headers[':path'] === path ? deadlineOf(headers, clock.now) : undefined
     if (deadline === undefined) usual.call(server, interceptors, stream, headers)
-    else new DirectCall(stream, headers, deadline, method)
+    else new DirectCall(stream, headers, deadline, method, waiting)
   }
   return true
 }
@@ -70,14 +77,19 @@ const responseHeaders = { ':status': 200, 'content-type': 'application/grpc+prot
 const options = { waitForTrailers: true, sendDate: false }
 const good = { 'grpc-status': '0' }
 const nothing: Buffer = Buffer.alloc(0)
+const broken = refuse('request_malformed', 'not exactly one message')
 
-class DirectCall implements CheckCall {
+class DirectCall implements CheckCall, InFlightEntry {
   readonly deadline: number
-  request: Buffer | undefined = undefined
+  readonly dueAt: number
+  place = -1
+  request: Buffer | Refusal = broken
   readonly #stream: ServerHttp2Stream
   readonly #headers: IncomingHttpHeaders
   readonly #method: DirectMethod
+  readonly #waiting: InFlight
   #body = nothing
+  #length = 0
   #handed = false
 
   constructor(
@@ -85,34 +97,64 @@ class DirectCall implements CheckCall {
     headers: IncomingHttpHeaders,
     deadline: number,
     method: DirectMethod,
+    waiting: InFlight,
   ) {
     this.deadline = deadline
+    this.dueAt = method.clock.monotonic() + method.waitMs
     this.#stream = stream
     this.#headers = headers
     this.#method = method
+    this.#waiting = waiting
     stream.on('error', ignore)
+    stream.on('close', () => this.#forget())
     stream.on('data', (chunk: Buffer) => this.#take(chunk))
     stream.on('end', () => this.#end())
+    const full = waiting.size >= method.maxWaiting
+    waiting.add(this)
+    if (full) this.#hand(refuse('overloaded'))
+  }
+
+  /** Half a message is not kept for ever. */
+  expire(): void {
+    this.#hand(refuse('deadline_exceeded', 'the message did not come whole'))
   }
 
   #take(chunk: Buffer): void {
     if (this.#handed) return
-    this.#body = this.#body.length === 0 ? chunk : Buffer.concat([this.#body, chunk])
-    const message = this.#body.length - prefixBytes
-    if (message > this.#method.maxMessageBytes) this.#hand(this.#body.subarray(prefixBytes))
+    const length = this.#length + chunk.length
+    if (this.#length === 0) this.#body = chunk
+    else {
+      if (length > this.#body.length) {
+        // Twice what is needed: a message may come a byte at a time.
+        const larger = Buffer.allocUnsafeSlow(2 * length)
+        this.#body.copy(larger, 0, 0, this.#length)
+        this.#body = larger
+      }
+      chunk.copy(this.#body, this.#length)
+    }
+    this.#length = length
+    if (length - prefixBytes > this.#method.maxMessageBytes)
+      this.#hand(this.#body.subarray(prefixBytes, length))
   }
 
   /** A stream that its caller broke off ends as well, and then nobody waits. */
   #end(): void {
-    if (!this.#stream.aborted) this.#hand(messageOf(this.#body))
+    if (!this.#stream.aborted) this.#hand(messageOf(this.#body.subarray(0, this.#length)))
   }
 
-  #hand(message: Buffer | undefined): void {
+  #hand(message: Buffer | Refusal): void {
+    if (this.#handed) return
+    this.#forget()
+    this.request = message
+    this.#method.handle(this)
+  }
+
+  /** Nothing more is taken from the stream. */
+  #forget(): void {
     if (this.#handed) return
     this.#handed = true
     this.#body = nothing
-    this.request = message
-    this.#method.handle(this)
+    this.#waiting.remove(this)
   }
 
   traceparent(): string | undefined {
@@ -128,19 +170,25 @@ class DirectCall implements CheckCall {
     framed.writeUInt32BE(message.length, 1)
     message.copy(framed, prefixBytes)
     stream.respond(responseHeaders, options)
-    stream.on('wantTrailers', endWell)
+    stream.on('wantTrailers', stream.readableEnded ? endWell : endEarly)
     stream.end(framed)
   }
 }
 
 /** Exactly one uncompressed message, whole. */
-function messageOf(body: Buffer): Buffer | undefined {
-  if (body.length < prefixBytes || body[0] !== 0) return undefined
-  return body.readUInt32BE(1) === body.length - prefixBytes ? body.subarray(prefixBytes) : undefined
+function messageOf(body: Buffer): Buffer | Refusal {
+  if (body.length < prefixBytes || body[0] !== 0) return broken
+  return body.readUInt32BE(1) === body.length - prefixBytes ? body.subarray(prefixBytes) : broken
 }
 
 function endWell(this: ServerHttp2Stream): void {
   this.sendTrailers(good)
+}
+
+/** A caller that has more to say is told that nobody listens, once it has its answer (RFC 9113 §8.1). */
+function endEarly(this: ServerHttp2Stream): void {
+  this.sendTrailers(good)
+  setImmediate(() => this.close(constants.NGHTTP2_NO_ERROR))
 }
 
 /** A stream that broke closes by itself: its caller has gone, or will ask again. */

@@ -31,9 +31,9 @@ export interface Judge {
   /**
    * May throw or never end: both are answered here.
    *
-   * @param budgetMs How long from now the answer is waited for.
+   * @param time How long the answer is waited for.
    */
-  decide(request: Request, budgetMs: number): Promise<Decision>
+  decide(request: Request, time: { leftMs(): number }): Promise<Decision>
   /** What comes of a refusal that is not the check's own. `request` is undefined where the question could not be read. */
   refuse(refusal: Refusal, request: Request | undefined): Decision
 }
@@ -74,8 +74,7 @@ export function createCheckHandler(options: HandlerOptions) {
     const budgetMs = Math.min(options.deadlineMs, call.deadline - check.time - marginMs)
     if (budgetMs <= 0) return check.giveUp(refuse('deadline_exceeded', 'no time left on arrival'))
     const question = call.request
-    if (question === undefined)
-      return check.giveUp(refuse('request_malformed', 'not exactly one message'))
+    if (isRefusal(question)) return check.giveUp(question)
     if (question.length > maxQuestionBytes)
       return check.giveUp(refuse('request_malformed', 'over 256 KiB'))
     const request = decodeCheckRequest(question)
@@ -83,13 +82,13 @@ export function createCheckHandler(options: HandlerOptions) {
     check.request = request
     check.dueAt = check.startedAt + budgetMs
     inFlight.add(check)
-    void conclude(check, request, budgetMs)
+    void conclude(check, request)
   }
 
   /** A check counts as in flight until it has ended, answered or not: work that goes on is load. */
-  async function conclude(check: CheckUnderWay, request: Request, budgetMs: number): Promise<void> {
+  async function conclude(check: CheckUnderWay, request: Request): Promise<void> {
     try {
-      check.answer(await check.judge.decide(request, budgetMs))
+      check.answer(await check.judge.decide(request, check))
     } catch (error) {
       tell(() => options.onError(error, check.id))
       check.giveUp(refuse('internal_error'))
@@ -149,6 +148,10 @@ class CheckUnderWay implements InFlightEntry {
 
   expire(): void {
     this.giveUp(refuse('deadline_exceeded'))
+  }
+
+  leftMs(): number {
+    return this.dueAt - this.#options.clock.monotonic()
   }
 
   callTraceparent(): string | undefined {

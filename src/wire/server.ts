@@ -61,6 +61,8 @@ export async function startServer(options: ServerOptions): Promise<Authorization
     'grpc.max_receive_message_length': maxMessageBytes,
     // Nothing reads channelz here, and its bookkeeping costs part of every call.
     'grpc.enable_channelz': 0,
+    // Half of them may wait for what is in flight on other connections; nobody opens streams without end.
+    'grpc.max_concurrent_streams': 2 * options.maxInFlight,
     ...connectionAge(options),
   })
   const health = createHealth()
@@ -73,7 +75,9 @@ export async function startServer(options: ServerOptions): Promise<Authorization
     path: authorizationService.Check.path,
     maxMessageBytes: maxQuestionBytes,
     handle: handler.handle,
-    now: options.clock.now,
+    waitMs: options.deadlineMs,
+    maxWaiting: options.maxInFlight,
+    clock: options.clock,
   })
   server.addService(healthService, health.implementation)
   const tls =

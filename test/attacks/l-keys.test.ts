@@ -1,7 +1,8 @@
 import test from 'ava'
 import { isRefusal } from '../../src/decision/decision.ts'
 import { createKeySource, type KeySource, maxStaleSeconds } from '../../src/token/key-source.ts'
-import { createTokenIssuer, verifyToken } from '../../src/token/verify.ts'
+import { createTokenIssuer } from '../../src/token/token-issuer.ts'
+import { verifyToken } from '../../src/token/verify.ts'
 import { audience, createTestIssuer, type TestIssuer } from '../support/issuer.ts'
 
 const start = 1_800_000_000

@@ -20,6 +20,7 @@ import {
   type PolicyKeeper,
   type ReloadResult,
 } from '../../src/service/policy-keeper.ts'
+import { unlimited } from '../../src/token/verify.ts'
 import { decodeCheckRequest } from '../../src/wire/decode.ts'
 import { encodeCheckRequest } from '../support/check-request.ts'
 import { createDpopClient } from '../support/dpop.ts'
@@ -108,10 +109,7 @@ async function createRig(t: ExecutionContext, policy: string | Buffer): Promise<
       const question = { token, scheme: 'DPoP', headers: { dpop: proof } }
       const request = decodeCheckRequest(encodeCheckRequest(question))
       if (isRefusal(request)) throw new Error(request.detail)
-      const decision = await createJudge(live, tools, () => now).decide(
-        request,
-        Number.POSITIVE_INFINITY,
-      )
+      const decision = await createJudge(live, tools, () => now).decide(request, unlimited)
       return decision.verdict === 'allow' ? '' : decision.reason
     },
   }

@@ -8,6 +8,7 @@ import test, { type ExecutionContext } from 'ava'
 import { isRefusal } from '../../src/decision/decision.ts'
 import { createJudge } from '../../src/service/judge.ts'
 import { keepPolicy, type PolicyKeeper } from '../../src/service/policy-keeper.ts'
+import { unlimited } from '../../src/token/verify.ts'
 import { decodeCheckRequest } from '../../src/wire/decode.ts'
 import { encodeCheckRequest } from '../support/check-request.ts'
 import { createTestIssuer } from '../support/issuer.ts'
@@ -111,7 +112,7 @@ async function createRig(t: ExecutionContext, policy: Parts): Promise<Rig> {
       const request = decodeCheckRequest(encodeCheckRequest({ headers }))
       if (isRefusal(request)) throw new Error(request.detail)
       const judge = createJudge(keeper.current, tools, () => now)
-      const decision = await judge.decide(request, Number.POSITIVE_INFINITY)
+      const decision = await judge.decide(request, unlimited)
       return decision.verdict === 'allow' ? '' : `${decision.reason} ${decision.detail}`.trim()
     },
   }

@@ -20,7 +20,7 @@ import { createMemoryRevocations, type RevocationFeed } from '../../src/state/re
 import type { RevocationIndex } from '../../src/state/revocations.ts'
 import { algorithms } from '../../src/token/algorithms.ts'
 import { createKeySource } from '../../src/token/key-source.ts'
-import { createTokenIssuer } from '../../src/token/verify.ts'
+import { createTokenIssuer } from '../../src/token/token-issuer.ts'
 import { decodeCheckRequest } from '../../src/wire/decode.ts'
 import { encodeCheckResponse } from '../../src/wire/encode.ts'
 import {

@@ -7,7 +7,7 @@ import { type Algorithm, algorithms } from '../../src/token/algorithms.ts'
 import { readJws } from '../../src/token/jws.ts'
 import { importKeySet, selectKey } from '../../src/token/key-set.ts'
 import { createKeySource } from '../../src/token/key-source.ts'
-import { createTokenIssuer } from '../../src/token/verify.ts'
+import { createTokenIssuer } from '../../src/token/token-issuer.ts'
 import signatures from '../vectors/jws_rfc7515_rfc8037.json' with { type: 'json' }
 import thumbprints from '../vectors/rfc7638.json' with { type: 'json' }
 
