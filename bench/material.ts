@@ -1,7 +1,7 @@
 /** What the bench asks: one policy, a hundred workloads, a thousand tokens, and CheckRequests of every kind. */
 
 import { fork } from 'node:child_process'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -13,19 +13,23 @@ import { createAuthority, type Leaf } from '../test/support/pki.ts'
 import { createWimseWorkload, createWitIssuer, type WimseWorkload } from '../test/support/wimse.ts'
 import { xfccElement } from '../test/support/xfcc.ts'
 import { opaqueToken } from './introspector.ts'
+import {
+  batchPath,
+  gatewayId,
+  type IssuerKeys,
+  origin,
+  type Policies,
+  proofPath,
+  writePolicies,
+} from './policy.ts'
 
 export const certificates = 100
 export const tokens = 1000
 const warmMessages = 8192
-const gatewayId = 'spiffe://mesh.example/ns/edge/sa/gateway'
-const proofPath = '/v1/receipts'
-const batchPath = '/v1/batches'
-const origin = 'https://payments.example'
 
-export interface Material {
-  readonly policyFile: string
-  /** The same policy with a thousand routes before those that are asked for. */
-  readonly crowdedPolicyFile: string
+export interface Material extends Policies {
+  /** For peers, whose policies do the same check. */
+  readonly issuerKeys: IssuerKeys
   /** The presenter's certificate; tokens and certificates seen before, paths and ids varying. */
   readonly warm: readonly Buffer[]
   /** The same tokens behind a gateway: its certificate, and an XFCC header of two elements. */
@@ -46,68 +50,6 @@ export interface Material {
   bareProofs(count: number): Promise<string[]>
   readonly proofKey: JWK
   close(): Promise<void>
-}
-
-function policyText(jwksUrl: string, introspectionPort: number): string {
-  return `
-apiVersion: meshbind/v1alpha1
-kind: BindingPolicy
-metadata: { name: bench }
-spec:
-  clockSkew: 0s
-  trustDomains: [mesh.example]
-  peer: { evidence: [certificate, xfcc], forwarders: [${gatewayId}] }
-  issuers:
-    corp:
-      issuer: https://idp.example
-      audiences: [https://payments.mesh.example]
-      keys: { url: ${jwksUrl} }
-      maxLifetime: 1h
-      identity: { claim: sub }
-    partner:
-      issuer: https://partner.example
-      audiences: [https://payments.mesh.example]
-      introspection:
-        url: http://127.0.0.1:${introspectionPort}/introspect
-        clientId: bench
-        clientSecretFile: secret
-        cacheFor: 5m
-      maxLifetime: 1h
-  dpop: { origins: [${origin}] }
-  wimse:
-    audiences: [${origin}]
-    trustAnchors: { mesh.example: { keys: { url: ${jwksUrl}?wit } } }
-  routes:
-    - name: health
-      match: { paths: [/healthz] }
-      require: none
-    - name: receipts
-      match: { methods: [POST], paths: [${proofPath}] }
-      require: { issuers: [corp], bindings: [dpop], scopes: [payments.write] }
-    - name: batches
-      match: { methods: [POST], paths: [${batchPath}] }
-      require: { bindings: [wimse], callers: [spiffe://mesh.example/ns/shop/*] }
-    - name: partners
-      match: { methods: [POST], paths: [/v1/partners/*] }
-      require: { issuers: [partner], bindings: [x5t#S256], scopes: [payments.write] }
-    - name: payments-write
-      match: { methods: [POST], paths: [/v1/payments, /v1/payments/*] }
-      require:
-        issuers: [corp]
-        bindings: [x5t#S256]
-        callers: [spiffe://mesh.example/ns/shop/*]
-        scopes: [payments.write]
-`
-}
-
-/** Some by exact path, some by prefix, some by host: no one list of them all would do. */
-function otherRoutes(): string {
-  const require = '{ issuers: [corp], bindings: [x5t#S256] }'
-  return Array.from({ length: 1000 }, (_, i) => {
-    const path = i % 2 === 0 ? `/v1/other-${i}` : `/v1/other-${i}/*`
-    const hosts = i % 3 === 0 ? `hosts: [h${i}.mesh.example], ` : ''
-    return `    - { name: other-${i}, match: { ${hosts}paths: [${path}] }, require: ${require} }\n`
-  }).join('')
 }
 
 const soon = () => Math.floor(Date.now() / 1000) + 3000
@@ -134,12 +76,8 @@ export async function createMaterial(): Promise<Material> {
   const introspectionPort = await new Promise<number>((resolve) =>
     introspector.once('message', (message) => resolve((message as { port: number }).port)),
   )
-  const policyFile = join(directory, 'policy.yaml')
-  await writeFile(join(directory, 'secret'), 'bench')
-  const text = policyText(`${jwks.url}/jwks`, introspectionPort)
-  await writeFile(policyFile, text)
-  const crowdedPolicyFile = join(directory, 'crowded.yaml')
-  await writeFile(crowdedPolicyFile, text.replace('  routes:\n', `  routes:\n${otherRoutes()}`))
+  const jwksUrl = `${jwks.url}/jwks`
+  const policies = await writePolicies(directory, jwksUrl, introspectionPort)
   const gateway = await authority.issue({ spiffeId: gatewayId })
   const client = await createDpopClient()
 
@@ -192,8 +130,8 @@ export async function createMaterial(): Promise<Material> {
   const proofFor = (token: string) =>
     client.proof(token, { htu: `${origin}${proofPath}`, jti: `p-${serial++}` })
   return {
-    policyFile,
-    crowdedPolicyFile,
+    ...policies,
+    issuerKeys: { url: jwksUrl, jwks: issuer.jwks },
     warm: Array.from({ length: warmMessages }, (_, n) => presented(n % tokens, knownAt(n))),
     hops: Array.from({ length: warmMessages }, (_, n) => forwarded(n % tokens, knownAt(n))),
     async cold(count) {

@@ -3,20 +3,12 @@
 import { readFile } from 'node:fs/promises'
 import { decodeCheckResponse } from '../test/support/check-request.ts'
 import { runLoad } from './http2-load.ts'
+import type { Sample } from './results.ts'
 
 export interface Subject {
   readonly name: string
   readonly port: number
   readonly pid: number
-}
-
-export interface Sample {
-  readonly perSecond: number
-  /** Server CPU per check, microseconds; NaN where the system does not tell. */
-  readonly cpuMicroseconds: number
-  /** Milliseconds. */
-  readonly p50: number
-  readonly p99: number
 }
 
 const path = '/envoy.service.auth.v3.Authorization/Check'
@@ -50,9 +42,9 @@ export async function measure(
   const cpu = (await cpuSeconds(subject.pid)) - cpuBefore
   return {
     perSecond: result.perSecond,
-    cpuMicroseconds: (cpu / count) * 1e6,
-    p50: result.p50,
-    p99: result.p99,
+    ...(cpu > 0 ? { cpuMicroseconds: (cpu / count) * 1e6 } : {}),
+    p50Milliseconds: result.p50,
+    p99Milliseconds: result.p99,
   }
 }
 

@@ -1,0 +1,81 @@
+/**
+ * Keeps what was measured: bench/results/latest.json, the chart beside it, and the figures in docs/performance.md.
+ * `BENCH_RESULTS=directory` keeps the first two there instead and leaves the page alone.
+ */
+
+import { execFile } from 'node:child_process'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { arch, cpus, release, totalmem, type } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { drawChart } from './chart.ts'
+import { fillPage, sectionText } from './report.ts'
+import type { Made, Results, Section, SectionName } from './results.ts'
+
+const run = promisify(execFile)
+const root = fileURLToPath(new URL('..', import.meta.url))
+const elsewhere = process.env['BENCH_RESULTS']
+const directory = elsewhere ?? join(root, 'bench', 'results')
+const page = join(root, 'docs', 'performance.md')
+
+export const repetitions = Number(process.env['BENCH_REPETITIONS'] ?? 5)
+/** A part of the usual counts and durations, for those who work on a bench. */
+export const scale = Number(process.env['BENCH_SCALE'] ?? 1)
+
+export const say = (text: string) => process.stderr.write(`… ${text}\n`)
+
+export async function describeRun(notes: readonly string[]): Promise<Made> {
+  const scaled = scale === 1 ? [] : [`A trial at ${scale} of the usual size, not to be quoted.`]
+  return {
+    date: new Date().toISOString().slice(0, 10),
+    commit: await describeCommit(),
+    node: process.versions.node,
+    machine: {
+      processor: cpus()[0]?.model.trim() ?? 'unknown processor',
+      cores: cpus().length,
+      memoryGibibytes: Math.round(totalmem() / 2 ** 30),
+      system: `${type()} ${release().replace(/-.*/, '')} ${arch()}`,
+    },
+    repetitions,
+    notes: [...scaled, ...notes],
+  }
+}
+
+async function describeCommit(): Promise<string> {
+  const git = async (...args: readonly string[]) =>
+    (await run('git', ['-C', root, ...args])).stdout.trim()
+  try {
+    const changed = await git('status', '--porcelain', '--', 'src', 'bench', ':!bench/results')
+    return `${await git('rev-parse', '--short', 'HEAD')}${changed === '' ? '' : ' with changes'}`
+  } catch {
+    return 'unknown'
+  }
+}
+
+async function readResults(): Promise<Results> {
+  const text = await readFile(join(directory, 'latest.json'), 'utf8').catch(() => '{}')
+  return JSON.parse(text) as Results
+}
+
+/** Prints a section and puts it in the place of the one before. */
+export async function keepSection(name: SectionName, section: Section): Promise<void> {
+  process.stdout.write(`\n${sectionText(section)}\n\n`)
+  const { checks, envoy }: Results = { ...(await readResults()), [name]: section }
+  const results: Results = {
+    ...(checks === undefined ? {} : { checks }),
+    ...(envoy === undefined ? {} : { envoy }),
+  }
+  await mkdir(directory, { recursive: true })
+  await writeFile(join(directory, 'latest.json'), `${JSON.stringify(results, null, 1)}\n`)
+  await writeFromResults()
+}
+
+/** The chart and the page anew from latest.json, with nothing measured. */
+export async function writeFromResults(): Promise<void> {
+  const results = await readResults()
+  await writeFile(join(directory, 'latest.svg'), drawChart(results))
+  if (elsewhere === undefined)
+    await writeFile(page, fillPage(await readFile(page, 'utf8'), results))
+  say(`wrote ${join(directory, 'latest.json')}, latest.svg${elsewhere ? '' : ' and the page'}`)
+}

@@ -1,0 +1,69 @@
+/** Those who are measured: the floor, meshbind with two policies, jose by itself, and the peers that were given. */
+
+import { type ChildProcess, fork } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { endWithThisProcess } from '../test/support/envoy.ts'
+import { startMeshbind } from '../test/support/meshbind.ts'
+import type { Rate, Work } from './jose-rate.ts'
+import { measure } from './measure.ts'
+import type { Peer } from './peers.ts'
+import type { Sample } from './results.ts'
+import type { Questions, SubjectName } from './rows.ts'
+
+/** Sends so many questions, so many at once, and tells how it went. */
+export type Drive = (questions: Questions, count: number, inFlight: number) => Promise<Sample>
+
+export interface RunningSubject {
+  readonly pid: number
+  /** Where it answers checks; 0 for jose, which does not. */
+  readonly port: number
+  readonly drive: Drive
+  stop(): unknown
+}
+
+export type Subjects = { readonly [name in SubjectName]?: RunningSubject }
+
+function forkBeside(name: string): ChildProcess {
+  const child = fork(fileURLToPath(new URL(`./${name}`, import.meta.url)))
+  endWithThisProcess(child)
+  return child
+}
+
+function serve(name: string, port: number, pid: number, stop: () => unknown): RunningSubject {
+  const subject = { name, port, pid }
+  const drive: Drive = (questions, count, inFlight) =>
+    measure(subject, questions as readonly Buffer[], count, inFlight)
+  return { port, pid, drive, stop }
+}
+
+export async function startFloor(): Promise<RunningSubject> {
+  const child = forkBeside('floor.ts')
+  const { port } = await new Promise<{ port: number }>((resolve) =>
+    child.once('message', (message) => resolve(message as { port: number })),
+  )
+  return serve('floor', port, child.pid ?? 0, () => child.kill())
+}
+
+/** The real command, its decision log as `deny` leaves it: empty, because every check of a bench is allowed. */
+export async function startServe(policyFile: string): Promise<RunningSubject> {
+  const { port, pid, stop } = await startMeshbind([
+    ...['--policy', policyFile, '--listen', '127.0.0.1:0', '--admin', 'off'],
+    ...['--decision-log', 'deny', '--deadline', '5s'],
+  ])
+  return serve('meshbind', port, pid, stop)
+}
+
+export function drivePeer({ name, port, pid, stop }: Peer): RunningSubject {
+  return serve(name, port, pid, stop)
+}
+
+/** The machine's plain ES256 rate. */
+export function startJose(key: Work['key']): RunningSubject {
+  const child = forkBeside('jose-rate.ts')
+  const drive: Drive = (questions, _count, atOnce) =>
+    new Promise((resolve) => {
+      child.once('message', (message) => resolve(message as Rate))
+      child.send({ key, proofs: questions as readonly string[], atOnce } satisfies Work)
+    })
+  return { pid: child.pid ?? 0, port: 0, drive, stop: () => child.kill() }
+}
