@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test build check e2e bench chart image sbom clean
+.PHONY: help demo test build check e2e bench faults chart image sbom clean
 
 installed := node_modules/.package-lock.json
 
@@ -32,8 +32,12 @@ check: $(installed) ## Lint and types (make test also holds the docs against the
 e2e: $(installed) ## Run the end-to-end tests alone
 	@npm run --silent e2e
 
-bench: $(installed) ## Measure beside a constant-answer server, in one run
+bench: $(installed) ## Measure beside a constant-answer server, and through Envoy: bench/results
 	@npm run --silent bench
+	@npm run --silent bench:envoy
+
+faults: $(installed) ## Break things under load before a real Envoy (LONG=1: all of it, hours)
+	@npm run --silent faults -- run $(if $(LONG),--long --resume)
 
 chart: $(installed) ## Check the Helm chart: lint, schemas, rendered and run before a real Envoy
 	@npm run --silent chart
