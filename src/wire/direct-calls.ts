@@ -44,8 +44,11 @@ export function takeCallsDirectly(server: Server, method: DirectMethod): boolean
   const waiting = createInFlight(clock.monotonic)
   seam._streamHandler = (interceptors, stream, headers) => {
     const deadline = headers[':path'] === path ? deadlineOf(headers, clock.now) : undefined
-    if (deadline === undefined) usual.call(server, interceptors, stream, headers)
-    else new DirectCall(stream, headers, deadline, method, waiting)
+    if (deadline !== undefined) new DirectCall(stream, headers, deadline, method, waiting)
+    else {
+      new OtherCall(stream, method, waiting)
+      usual.call(server, interceptors, stream, headers)
+    }
   }
   return true
 }
@@ -172,6 +175,33 @@ class DirectCall implements CheckCall, InFlightEntry {
     stream.respond(responseHeaders, options)
     stream.on('wantTrailers', stream.readableEnded ? endWell : endEarly)
     stream.end(framed)
+  }
+}
+
+/** grpc-js gives a message all the time in the world, and keeps the half that it has. */
+const leastOtherMs = 1000
+
+class OtherCall implements InFlightEntry {
+  readonly dueAt: number
+  place = -1
+  readonly #stream: ServerHttp2Stream
+
+  constructor(stream: ServerHttp2Stream, { clock, waitMs }: DirectMethod, waiting: InFlight) {
+    this.#stream = stream
+    this.dueAt = clock.monotonic() + Math.max(waitMs, leastOtherMs)
+    let listed = true
+    const forget = () => {
+      if (listed) waiting.remove(this)
+      listed = false
+    }
+    // What is whole may take as long as it likes: a watch of the health service is answered for hours.
+    stream.on('end', forget)
+    stream.on('close', forget)
+    waiting.add(this)
+  }
+
+  expire(): void {
+    this.#stream.close(constants.NGHTTP2_CANCEL)
   }
 }
 

@@ -40,8 +40,8 @@ export interface AuthorizationServer {
 
 type GrpcCall = ServerUnaryCall<Buffer, Buffer>
 
-/** Beyond this grpc-js refuses by itself, which is a gRPC error; handler.ts denies what is smaller and still too large. */
-const maxMessageBytes = 4 * 1024 * 1024
+/** Beyond this grpc-js refuses what direct-calls.ts leaves to it, which is a gRPC error. */
+const maxMessageBytes = maxQuestionBytes
 
 /** grpc-js ends what is in flight at the limit; this much later it is ended here. */
 const graceMs = 100

@@ -1,0 +1,31 @@
+/** THE LIST of what is fuzzed. */
+
+import type { Target } from './target.ts'
+import { host, path, target } from './targets/addresses.ts'
+import { denylist, policy } from './targets/documents.ts'
+import { dpop, workloadProof, workloadToken } from './targets/proofs.ts'
+import { question } from './targets/question.ts'
+import { xfcc } from './targets/relays.ts'
+import { introspection, securityEvent, statusList } from './targets/signed.ts'
+import { base64url, credential, jws, strictJson, workloadId } from './targets/texts.ts'
+
+export const targets: readonly Target[] = [
+  question,
+  xfcc,
+  workloadId,
+  base64url,
+  strictJson,
+  jws,
+  credential,
+  target,
+  path,
+  host,
+  policy,
+  denylist,
+  statusList,
+  securityEvent,
+  introspection,
+  dpop,
+  workloadToken,
+  workloadProof,
+]
