@@ -22,3 +22,14 @@ export async function waitUnlessSignalled(delayMs: number): Promise<void> {
   ])
   over.abort()
 }
+
+/**
+ * A connection whose peer reads nothing keeps its socket, and with it the process, for as long as it likes: what is to be
+ * ended has ended, so this waits no longer. Never what keeps the process alive.
+ */
+export function exitUnlessOver(code: number): void {
+  setTimeout(() => process.exit(code), lingeringMs).unref()
+}
+
+/** Standard output and the sockets' last bytes are out long before. */
+const lingeringMs = 500

@@ -10,7 +10,7 @@ import { createTraces } from '../observe/traces.ts'
 import { endsWithin } from '../time-limit.ts'
 import type { TlsFiles } from '../tls-files.ts'
 import { startServer } from '../wire/server.ts'
-import { waitForSignal, waitUnlessSignalled } from './end.ts'
+import { exitUnlessOver, waitForSignal, waitUnlessSignalled } from './end.ts'
 import { type EventSettings, listenForEvents } from './events.ts'
 import { createJudge, notReady } from './judge.ts'
 import { createObservers } from './observers.ts'
@@ -151,6 +151,7 @@ export async function serve(settings: ServeSettings): Promise<number> {
   await Promise.all([tools.close(), exporter?.close()])
   log.app.info({ decision_log_dropped: log.dropped() }, 'stopped')
   await log.close()
+  exitUnlessOver(exitCode.good)
   return exitCode.good
 }
 

@@ -3,7 +3,8 @@
 import { createClient, ErrorReply } from '@redis/client'
 
 export const replayPrefix = 'meshbind:replay:'
-const sinceName = 'meshbind:since'
+/** Since when the server remembers; a server that has lost its data has lost it, too. */
+export const sinceName = 'meshbind:since'
 /** Name resolution, TCP, TLS, AUTH and the first commands: all of them within this. */
 const connectLimitMs = 2000
 const heartbeatMs = 1000

@@ -11,6 +11,7 @@ import {
   openConnection,
   readUrl,
   replayPrefix,
+  sinceName,
   within,
   withoutSecrets,
 } from './redis-connection.ts'
@@ -92,13 +93,24 @@ export function createSharedState(options: SharedStateOptions): SharedState {
     newest = connection
   }
 
-  /** A late answer is dropped: the proof may then be spent without having been used, and never used twice. */
+  /**
+   * The mark is read after the proof was written: a server that was emptied meanwhile (FLUSHALL, a failover) would call
+   * every spent proof fresh, and does not have the mark that this connection began with.
+   *
+   * A late answer is dropped: the proof may then be spent without having been used, and never used twice.
+   */
   async function spend(key: string, seconds: number): Promise<Spending> {
     const connection = ready
+    const since = remembersSince
     if (connection === undefined) return 'unavailable'
     try {
-      const command = ['SET', replayPrefix + key, '1', 'NX', 'EX', String(seconds)]
-      const reply = await within(timeoutMs, connection.send(command))
+      const written = connection.send(['SET', replayPrefix + key, '1', 'NX', 'EX', String(seconds)])
+      const marked = connection.send(['GET', sinceName])
+      const [reply, mark] = await within(timeoutMs, Promise.all([written, marked]))
+      if (mark !== String(since)) {
+        connection.end(new Error('the server has lost what it remembered'))
+        return 'unavailable'
+      }
       return reply === 'OK' ? 'fresh' : reply === null ? 'spent' : 'unavailable'
     } catch (error) {
       if (isOutOfMemory(error)) return 'full'

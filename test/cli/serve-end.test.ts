@@ -1,8 +1,10 @@
 /** The end of `meshbind serve`: endpoints of a pod are taken off while the signal is on its way, so the drain can wait (contract §3). */
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Client, credentials } from '@grpc/grpc-js'
 import test, { type ExecutionContext } from 'ava'
 import { healthService } from '../../src/wire/proto.ts'
@@ -92,3 +94,16 @@ test('contract §3: without a --shutdown-delay the drain begins at the signal', 
   t.is(await meshbind.exited, 0)
   t.deepEqual(said(meshbind).slice(-3), ['ready', 'draining', 'stopped'])
 })
+
+test('contract §3: a client that reads nothing does not outlast --drain', async (t) => {
+  const meshbind = await start(t, '0s')
+  const socket = connect(meshbind.port, '127.0.0.1')
+  socket.on('error', () => {})
+  t.teardown(() => socket.destroy())
+  socket.pause()
+  // The preface of HTTP/2 and an empty SETTINGS frame (RFC 9113 §3.4).
+  socket.write(Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), settings]))
+  await sleep(200)
+  t.is(await meshbind.stop(), 0)
+})
+const settings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0])
