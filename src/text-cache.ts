@@ -1,4 +1,4 @@
-/** Facts by the text that they were read from: the one cache of tokens, certificates and whatever else comes as a long text. */
+/** Facts by the text that they were read from: the one cache of tokens, certificates and whatever else comes as a long text; and the work on a text that is not known yet. */
 
 import { LRUCache } from 'lru-cache'
 
@@ -57,6 +57,33 @@ export function createTextCache<Fact extends object>(
     },
     delete(text) {
       entries.delete(keyOf(text))
+    },
+  }
+}
+
+/** Work on texts: those who ask for the same one meanwhile share it (architecture §6). */
+export interface SharedWork<Result> {
+  /** How many texts are worked on. */
+  readonly size: number
+  /** The work on that text, if there is any. */
+  find(text: string): Promise<Result> | undefined
+  /** `begin` is called where there is none. */
+  take(text: string, begin: () => Promise<Result>): Promise<Result>
+}
+
+export function createSharedWork<Result>(): SharedWork<Result> {
+  const underWay = new Map<string, Promise<Result>>()
+  return {
+    get size() {
+      return underWay.size
+    },
+    find: (text) => underWay.get(text),
+    take(text, begin) {
+      const pending = underWay.get(text)
+      if (pending !== undefined) return pending
+      const work = begin().finally(() => underWay.delete(text))
+      underWay.set(text, work)
+      return work
     },
   }
 }

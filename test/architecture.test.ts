@@ -54,7 +54,7 @@ const law: { readonly [room: string]: readonly string[] } = {
   'strict-json': [],
   'text-cache': [],
   evidence: ['decision', 'request', 'strict-json', 'text-cache'],
-  token: ['decision', 'request', 'strict-json', 'text-cache'],
+  token: ['decision', 'request', 'strict-json', 'text-cache', 'time-limit'],
   confirmation: ['decision', 'request', 'evidence', 'token', 'state', 'strict-json', 'text-cache'],
   policy: ['decision', 'request'],
   access: ['decision', 'evidence', 'policy', 'token', 'strict-json', 'text-cache'],

@@ -134,8 +134,8 @@ function chooseMethod(
   const mayPass = unbound && input.token.confirmation === undefined
   if (mayPass && (refusal === undefined || isUnbindable(input.token, refusal))) return 'none'
   // Where a token may be bound in several ways, a WIT that is not there is no better reason than a cnf that is not.
-  const onlyWimse = bindings.size === 1
-  if (refusal !== undefined && (onlyWimse || refusal.refused !== 'workload_token_missing'))
+  const oneWay = bindings.size === 1
+  if (refusal !== undefined && (oneWay || refusal.refused !== 'workload_token_missing'))
     return refusal
   return understood.length === 0
     ? refuse('binding_missing', 'no cnf')

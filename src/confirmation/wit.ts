@@ -9,7 +9,7 @@ import {
   type WorkloadIdScheme,
 } from '../evidence/spiffe-id.ts'
 import { isJsonObject, type JsonObject, member } from '../strict-json.ts'
-import { type CacheState, createTextCache, signature } from '../text-cache.ts'
+import { type CacheState, createSharedWork, createTextCache, signature } from '../text-cache.ts'
 import { type Algorithm, algorithms, fitsAlgorithm } from '../token/algorithms.ts'
 import { readTypedJws, type UnverifiedJws } from '../token/jws.ts'
 import { isSignatureKey, type VerificationKey } from '../token/key-set.ts'
@@ -63,7 +63,7 @@ export function createWorkloadTokens(anchors: ReadonlyMap<string, TrustAnchor>):
     (text) => 2 * text.length + overheadBytes,
     signature,
   )
-  const underWay = new Map<string, Promise<WorkloadTokenFacts | Refusal>>()
+  const underWay = createSharedWork<WorkloadTokenFacts | Refusal>()
 
   async function verifyOnce(text: string): Promise<WorkloadTokenFacts | Refusal> {
     const jws = readTypedJws(text, 'wit+jwt', maxLength)
@@ -93,11 +93,7 @@ export function createWorkloadTokens(anchors: ReadonlyMap<string, TrustAnchor>):
     verify(text) {
       const found = known.get(text)
       if (found?.anchor.keys.isCurrent(found.signedBy)) return found.facts
-      const pending = underWay.get(text)
-      if (pending !== undefined) return pending
-      const verification = verifyOnce(text).finally(() => underWay.delete(text))
-      underWay.set(text, verification)
-      return verification
+      return underWay.take(text, () => verifyOnce(text))
     },
   }
 }

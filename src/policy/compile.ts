@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto'
 import type { Grounds, Mode } from '../decision/decision.ts'
 import type { EvidenceSource } from '../evidence/sources.ts'
+import { defaultSchemes, type WorkloadIdScheme } from '../evidence/spiffe-id.ts'
 import { type Algorithm, defaultAlgorithms } from '../token/algorithms.ts'
 import { type IntrospectionPlan, planIntrospection } from './introspection-plan.ts'
 import { compileMatch, type RouteMatch } from './match.ts'
@@ -51,6 +52,14 @@ export interface IssuerPlan {
   readonly identity: { readonly claim: string } | { readonly kubernetes: string } | undefined
 }
 
+/** Who signs the WITs of each trust domain, with defaults filled in. */
+export type AnchorPlans = {
+  readonly [trustDomain: string]: {
+    readonly keys: KeySourceDocument
+    readonly schemes: readonly WorkloadIdScheme[]
+  }
+}
+
 export type Route<Issuer> = RouteMatch & Stance & RouteRules<Issuer>
 
 interface RouteRules<Issuer> {
@@ -97,7 +106,7 @@ export interface LiveParts<Issuer, Trust, Revocation, Workloads> {
   readonly issuer: (plan: IssuerPlan) => Issuer
   /** @param files Bundle files by trust domain, as the policy names them. */
   readonly trust: (files: ReadonlyMap<string, string>) => Trust
-  readonly workloads: (anchors: WimseDocument['trustAnchors']) => Workloads
+  readonly workloads: (anchors: AnchorPlans) => Workloads
   /** Called once, also where the policy says nothing of revocation. */
   readonly revocation: (document: RevocationDocument) => Revocation
 }
@@ -124,7 +133,7 @@ export function compilePolicy<Issuer, Trust, Revocation, Workloads>(
     revision: revisionOf(text),
     peer: compilePeer(spec, live.trust),
     issuers: Object.freeze([...issuers.values()]),
-    workloads: spec.wimse && live.workloads(spec.wimse.trustAnchors),
+    workloads: spec.wimse && live.workloads(planAnchors(spec.wimse.trustAnchors)),
     revocation: live.revocation(spec.revocation ?? {}),
     routes,
     index: indexRoutes(routes),
@@ -176,6 +185,15 @@ function compilePeer<Trust>(
     maxForwards: peer.maxForwards ?? defaultMaxForwards,
     trust: files && createTrust(new Map(files)),
   })
+}
+
+function planAnchors(anchors: WimseDocument['trustAnchors']): AnchorPlans {
+  return Object.fromEntries(
+    Object.entries(anchors).map(([domain, { keys, schemes = defaultSchemes }]) => [
+      domain,
+      { keys, schemes },
+    ]),
+  )
 }
 
 function planIssuer(

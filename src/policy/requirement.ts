@@ -10,7 +10,6 @@ import type {
   RequirementDocument,
   WimseDocument,
 } from './schema.ts'
-import { takesTokens } from './wimse-meaning.ts'
 
 export interface CallerMatcher {
   readonly exact: ReadonlySet<string>
@@ -134,6 +133,11 @@ export function compileRequirement<Issuer>(
       ),
     }),
   })
+}
+
+/** False where a WIT and its proof are all that the route asks for: then no token has to come with them. */
+export function takesTokens({ bindings, issuers }: RequirementDocument): boolean {
+  return issuers !== undefined || bindings.some((binding) => binding !== 'wimse')
 }
 
 /** A route narrows what its issuers allow; it never widens it. */

@@ -8,8 +8,9 @@ import { introspectorProblems } from './introspection-meaning.ts'
 import type { Parts } from './parts.ts'
 import { canonicalPath } from './path.ts'
 import { error, type Unplaced } from './problem.ts'
+import { takesTokens } from './requirement.ts'
 import type { RequirementDocument, RouteDocument } from './schema.ts'
-import { takesTokens, wimseRouteProblems } from './wimse-meaning.ts'
+import { wimseRouteProblems } from './wimse-meaning.ts'
 
 export function routeProblems(index: number, route: RouteDocument, parts: Parts): Unplaced[] {
   const base = ['spec', 'routes', index]

@@ -4,6 +4,7 @@ import { durationSeconds } from './duration.ts'
 import { keySourceProblems } from './key-source-meaning.ts'
 import type { Parts } from './parts.ts'
 import { error, type Unplaced } from './problem.ts'
+import { takesTokens } from './requirement.ts'
 import type { RequirementDocument } from './schema.ts'
 
 const base = ['spec', 'wimse']
@@ -39,11 +40,6 @@ export function wimseProblems({ wimse, spec }: Parts): Unplaced[] {
         ]
       : []
   return [...none, ...anchors, ...tooLong]
-}
-
-/** Whether a WIT and its proof are all that the route asks for: then no token has to come with them. */
-export function takesTokens({ bindings, issuers }: RequirementDocument): boolean {
-  return issuers !== undefined || bindings.some((binding) => binding !== 'wimse')
 }
 
 /** What is said of tokens has no meaning where none is taken, and would only look like a rule. */

@@ -2,8 +2,8 @@
 
 import { createHash, randomUUID } from 'node:crypto'
 import { createWorkloadTokens, type TrustAnchor, type WorkloadTokens } from '../confirmation/wit.ts'
-import { defaultSchemes } from '../evidence/spiffe-id.ts'
-import type { PolicyDocument, WimseDocument } from '../policy/schema.ts'
+import type { AnchorPlans } from '../policy/compile.ts'
+import type { PolicyDocument } from '../policy/schema.ts'
 import { algorithms } from '../token/algorithms.ts'
 import { createKeySource, type KeySource } from '../token/key-source.ts'
 import type { WitFixture, WptFixture } from './schema.ts'
@@ -35,13 +35,13 @@ export async function mintAuthorities({
 
 /** What takes the place of the policy's trust anchors; `sources` gets what has to be tried and closed. */
 export function anchorWorkloads(
-  anchors: WimseDocument['trustAnchors'],
+  anchors: AnchorPlans,
   authorities: ReadonlyMap<string, SigningKey>,
   now: number,
   sources: KeySource[],
 ): WorkloadTokens {
   const taken = new Map<string, TrustAnchor>()
-  for (const [domain, { schemes = defaultSchemes }] of Object.entries(anchors)) {
+  for (const [domain, { schemes }] of Object.entries(anchors)) {
     const jwk = { ...authorities.get(domain)?.publicJwk, kid: keyId }
     const keys = createKeySource({
       load: async () => ({ bytes: Buffer.from(JSON.stringify({ keys: [jwk] })) }),

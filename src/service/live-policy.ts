@@ -3,7 +3,6 @@
 import { dirname, resolve } from 'node:path'
 import type { Policy } from '../check.ts'
 import { createWorkloadTokens, type TrustAnchor } from '../confirmation/wit.ts'
-import { defaultSchemes } from '../evidence/spiffe-id.ts'
 import { createTrustStore, type TrustStore } from '../evidence/trust.ts'
 import { compilePolicy, type IssuerPlan } from '../policy/compile.ts'
 import type { IntrospectionPlan } from '../policy/introspection-plan.ts'
@@ -132,7 +131,7 @@ export function startPolicy(
     trust: (files) => parts.take(['trust', [...files]], () => startTrust(files)),
     workloads(anchors) {
       const sources = new Map<string, TrustAnchor>()
-      for (const [domain, { keys, schemes = defaultSchemes }] of Object.entries(anchors)) {
+      for (const [domain, { keys, schemes }] of Object.entries(anchors)) {
         const source = takeKeys(`wimse ${domain}`, keys, '', algorithms, 'wit-svid')
         sources.set(domain, { keys: source, schemes: new Set(schemes) })
       }

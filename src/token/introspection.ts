@@ -2,7 +2,8 @@
 
 import { isRefusal, type Refusal, refuse } from '../decision/decision.ts'
 import { type JsonObject, member } from '../strict-json.ts'
-import { createTextCache, wholeText } from '../text-cache.ts'
+import { createSharedWork, createTextCache, wholeText } from '../text-cache.ts'
+import { inTime } from '../time-limit.ts'
 import { type AnswerSettings, readAnswer } from './introspection-answer.ts'
 import { graceMs, IntrospectionFailure, type IntrospectionResult } from './introspection-call.ts'
 import { estimateFactBytes, type Introspector, maxFactsBytes, type TokenFacts } from './verify.ts'
@@ -50,13 +51,17 @@ export function createIntrospector(options: IntrospectorOptions): ClosableIntros
     (text) => 2 * text.length + entryOverheadBytes,
     wholeText,
   )
-  const underWay = new Map<string, Promise<TokenFacts | Refusal>>()
+  const underWay = createSharedWork<TokenFacts | Refusal>()
   const calls = new Set<AbortController>()
   let closed = false
   let failures = 0
   let pause: NodeJS.Timeout | undefined
   /** After the pause: one call goes, the others wait for what comes of it. */
   let trying = false
+
+  const late = () => {
+    throw new IntrospectionFailure('timeout', `no answer within ${timeoutMs} ms`)
+  }
 
   /** What is told about a call must not end it. */
   function report(result: IntrospectionResult, error?: string): void {
@@ -89,7 +94,7 @@ export function createIntrospector(options: IntrospectorOptions): ClosableIntros
     const end = new AbortController()
     calls.add(end)
     try {
-      const answer = await endsBefore(timeoutMs, options.ask(text, end.signal))
+      const answer = await inTime(timeoutMs, options.ask(text, end.signal), late, { ref: false })
       failures = 0
       report(member(answer, 'active') === true ? 'active' : 'inactive')
       return remember(text, answer)
@@ -122,16 +127,10 @@ export function createIntrospector(options: IntrospectorOptions): ClosableIntros
   }
 
   function callOnce(text: string): Promise<TokenFacts | Refusal> {
-    const pending = underWay.get(text)
-    if (pending !== undefined) return pending
-    const why = obstacle()
-    if (why !== undefined) {
-      report('refused', why)
-      return Promise.resolve(refuse('introspection_unavailable', why))
-    }
-    const asked = call(text).finally(() => underWay.delete(text))
-    underWay.set(text, asked)
-    return asked
+    const why = underWay.find(text) === undefined ? obstacle() : undefined
+    if (why === undefined) return underWay.take(text, () => call(text))
+    report('refused', why)
+    return Promise.resolve(refuse('introspection_unavailable', why))
   }
 
   return {
@@ -148,7 +147,10 @@ export function createIntrospector(options: IntrospectorOptions): ClosableIntros
     async introspect(text, now, leftMs) {
       const known = rejected.get(text)
       if (known !== undefined && stands(known, now)) return known
-      return waitAtMost(leftMs - marginMs, callOnce(text))
+      const asked = callOnce(text)
+      if (leftMs === Number.POSITIVE_INFINITY) return asked
+      // The call goes on when nobody waits any longer, and its answer is remembered for the next who asks.
+      return inTime(Math.max(leftMs - marginMs, 1), asked, noAnswerInTime, { ref: false })
     },
     close() {
       closed = true
@@ -165,38 +167,10 @@ function estimateAnswerBytes(text: string, facts: TokenFacts): number {
   return 2 * JSON.stringify(facts.token.all).length + estimateFactBytes(text, facts)
 }
 
+function noAnswerInTime(): Refusal {
+  return refuse('introspection_unavailable', 'no answer within the time of a check')
+}
+
 function stands({ since, until }: Span, now: number): boolean {
   return now >= since && now < until
-}
-
-/** The call goes on when nobody waits any longer, and its answer is remembered for the next who asks. */
-async function waitAtMost(
-  limitMs: number,
-  call: Promise<TokenFacts | Refusal>,
-): Promise<TokenFacts | Refusal> {
-  if (limitMs === Number.POSITIVE_INFINITY) return call
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<Refusal>((resolve) => {
-    const refusal = refuse('introspection_unavailable', 'no answer within the time of a check')
-    timer = setTimeout(resolve, Math.max(limitMs, 1), refusal).unref()
-  })
-  try {
-    return await Promise.race([call, late])
-  } finally {
-    clearTimeout(timer)
-  }
-}
-
-/** Also where the work looks at no signal: a secret on a mount that hangs, say. */
-async function endsBefore<Value>(limitMs: number, work: Promise<Value>): Promise<Value> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    const failure = new IntrospectionFailure('timeout', `no answer within ${limitMs} ms`)
-    timer = setTimeout(reject, limitMs, failure).unref()
-  })
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
-  }
 }

@@ -1,6 +1,7 @@
 /** Keeps one issuer's keys fresh in the background, so that no check ever waits for a key server. */
 
 import { type Refusal, refuse } from '../decision/decision.ts'
+import { inTime } from '../time-limit.ts'
 import type { Algorithm } from './algorithms.ts'
 import type { FetchedDocument } from './fetch.ts'
 import { importKeySet, type KeyUse, selectKey, type VerificationKey } from './key-set.ts'
@@ -43,6 +44,9 @@ export const unknownKeyCooldownSeconds = 10
 const retrySeconds = 10
 /** A read that has not ended by then has failed: a file on a mount that hangs, say. */
 const readLimitMs = 15_000
+const late = () => {
+  throw new Error(`no end within ${readLimitMs} ms`)
+}
 const minRefreshSeconds = 60
 const maxRefreshSeconds = 600
 
@@ -77,7 +81,7 @@ export function createKeySource(options: KeySourceOptions): KeySource {
     triedAt = options.clock()
     let nextSeconds = Math.min(retrySeconds, options.refreshSeconds)
     try {
-      const document = await within(readLimitMs, options.load(end.signal))
+      const document = await inTime(readLimitMs, options.load(end.signal), late, { ref: false })
       const fresh = await importKeySet(document.bytes, options.algorithms, keys, options.use)
       if (fresh === undefined) {
         report('unusable', 'not a JWK Set with at least one usable key')
@@ -132,18 +136,6 @@ export function findKey(
   const key = keys.find(keyId, algorithm)
   if (key === 'unavailable') return refuse('keys_unavailable')
   return key === 'unknown' ? refuse('token_key_unknown') : key
-}
-
-async function within<T>(limitMs: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const limit = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no end within ${limitMs} ms`)), limitMs).unref()
-  })
-  try {
-    return await Promise.race([work, limit])
-  } finally {
-    clearTimeout(timer)
-  }
 }
 
 /** A server's `max-age` is taken within bounds: neither a busy loop nor a key that can never be withdrawn. */

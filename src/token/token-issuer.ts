@@ -1,7 +1,7 @@
 /** One issuer of signed tokens: its keys, and the facts of each text that they have verified. */
 
 import { isRefusal, type Refusal, refuse } from '../decision/decision.ts'
-import { createTextCache, signature } from '../text-cache.ts'
+import { createSharedWork, createTextCache, signature } from '../text-cache.ts'
 import type { Algorithm } from './algorithms.ts'
 import { type IdentitySource, readClaims } from './claims.ts'
 import { normaliseType, type UnverifiedJws } from './jws.ts'
@@ -46,7 +46,7 @@ export function createTokenIssuer(settings: IssuerSettings, keys: KeySource): Si
     (text) => text.length + factOverheadBytes,
     signature,
   )
-  const underWay = new Map<string, Promise<TokenFacts | Refusal>>()
+  const underWay = createSharedWork<TokenFacts | Refusal>()
 
   async function verifyOnce(text: string, jws: UnverifiedJws): Promise<TokenFacts | Refusal> {
     if (!algorithms.has(jws.algorithm)) return refuse('token_algorithm_refused')
@@ -80,12 +80,6 @@ export function createTokenIssuer(settings: IssuerSettings, keys: KeySource): Si
       facts.delete(text)
       return undefined
     },
-    verify(text, jws) {
-      const pending = underWay.get(text)
-      if (pending !== undefined) return pending
-      const verification = verifyOnce(text, jws).finally(() => underWay.delete(text))
-      underWay.set(text, verification)
-      return verification
-    },
+    verify: (text, jws) => underWay.take(text, () => verifyOnce(text, jws)),
   }
 }

@@ -1,6 +1,6 @@
 /**
  * Takes plain calls of one unary method straight from their HTTP/2 streams, at half of what grpc-js spends on a call
- * (docs/decisions/0013). All else is grpc-js's as ever: connections, TLS, other methods, and every call that is not plain.
+ * (docs/decisions/0014). All else is grpc-js's as ever: connections, TLS, other methods, and every call that is not plain.
  */
 
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2'

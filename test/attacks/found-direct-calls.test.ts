@@ -2,26 +2,14 @@
 
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from 'node:http2'
 import test, { type ExecutionContext } from 'ava'
-import { denyOutright } from '../../src/decision/decision.ts'
-import { startServer } from '../../src/wire/server.ts'
 import { decodeCheckResponse } from '../support/check-request.ts'
-import { judgeBy } from '../support/judge.ts'
+import { startTestServer } from '../support/test-server.ts'
 
 const path = '/envoy.service.auth.v3.Authorization/Check'
 const noTime = 14
 
 async function start(t: ExecutionContext): Promise<ClientHttp2Session> {
-  const server = await startServer({
-    addresses: ['127.0.0.1:0'],
-    tls: undefined,
-    judge: judgeBy(async () => denyOutright('route_unmatched')),
-    onDecision: () => {},
-    onError: () => {},
-    onTlsProblem: () => {},
-    deadlineMs: 1000,
-    maxInFlight: 16,
-    clock: { now: Date.now, monotonic: () => performance.now() },
-  })
+  const server = await startTestServer()
   const session = connect(`http://${server.addresses[0]}`)
   t.teardown(async () => {
     session.destroy()

@@ -4,10 +4,11 @@ import { type ClientHttp2Session, connect } from 'node:http2'
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import test, { type ExecutionContext } from 'ava'
 import { denyOutright } from '../../src/decision/decision.ts'
-import { type ServerOptions, startServer } from '../../src/wire/server.ts'
+import type { ServerOptions } from '../../src/wire/server.ts'
 import { decodeCheckResponse, encodeCheckRequest } from '../support/check-request.ts'
 import { judgeBy } from '../support/judge.ts'
 import { flags, frame, frameTypes, headerBlock, openPeer } from '../support/raw-http2.ts'
+import { startTestServer } from '../support/test-server.ts'
 import { asEver, checkHeaders, checkPath, framed, startVictim } from '../support/victim.ts'
 
 type Headers = { readonly [name: string]: string }
@@ -104,6 +105,16 @@ test.serial(
       t.is(await ask(framed(bytes)), denied, what)
     t.is(await ask(framed(Buffer.concat([tenThousand, owned]))), '200 0 0', 'beside a question')
     t.is(await victim.serves(), asEver)
+  },
+)
+
+test.serial(
+  'O250: a message far over the bound is denied before its end, and what is left of it keeps no process that is told to stop',
+  async (t) => {
+    const { victim, ask } = await rig(t)
+    t.is(await ask(framed(Buffer.alloc(5 * 1024 * 1024))), denied)
+    t.is(await victim.serves(), asEver)
+    t.is(await victim.meshbind.stop(), 0)
   },
 )
 
@@ -212,16 +223,11 @@ for (const [what, judge] of Object.entries(judges)) {
   test(`O265: a judge that ${what} is an explicit deny over the wire, counted once, and the next check is answered`, async (t) => {
     const decisions: string[] = []
     let broken = true
-    const server = await startServer({
-      addresses: ['127.0.0.1:0'],
-      tls: undefined,
+    const server = await startTestServer({
       judge: () => (broken ? judge : judgeBy(async () => denyOutright('route_unmatched')))(),
       onDecision: ({ decision }) => void decisions.push(decision.verdict),
-      onError: () => {},
-      onTlsProblem: () => {},
       deadlineMs: 100,
       maxInFlight: 4,
-      clock: { now: Date.now, monotonic: () => performance.now() },
     })
     const session = connect(`http://${server.addresses[0]}`)
     t.teardown(async () => {

@@ -13,10 +13,8 @@ import {
   KeyUsagesExtension,
 } from '@peculiar/x509'
 import test, { type ExecutionContext } from 'ava'
-import { denyOutright } from '../../src/decision/decision.ts'
-import { startServer } from '../../src/wire/server.ts'
-import { judgeBy } from '../support/judge.ts'
 import { type Authority, createAuthority, type Leaf } from '../support/pki.ts'
+import { startTestServer } from '../support/test-server.ts'
 
 const hour = 3_600_000
 const spiffeId = 'spiffe://mesh.example/ns/mesh/sa/envoy'
@@ -33,20 +31,12 @@ async function start(t: ExecutionContext, authority: Authority): Promise<number>
     writeFileSync(join(directory, name), text)
     return join(directory, name)
   }
-  const running = await startServer({
-    addresses: ['127.0.0.1:0'],
+  const running = await startTestServer({
     tls: {
       certificate: file('tls.crt', server.pem),
       key: file('tls.key', server.keyPem),
       clientCa: file('ca.crt', authority.certificatePem),
     },
-    judge: judgeBy(async () => denyOutright('route_unmatched')),
-    onDecision: () => {},
-    onError: () => {},
-    onTlsProblem: () => {},
-    deadlineMs: 1000,
-    maxInFlight: 16,
-    clock: { now: Date.now, monotonic: () => performance.now() },
   })
   t.teardown(() => running.drain(50))
   return Number(running.addresses[0]?.split(':').at(-1))

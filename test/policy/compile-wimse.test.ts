@@ -90,7 +90,9 @@ test('policy.md wimse: the section is in force for every route, and without it t
   const require = { issuers: ['corp'], bindings: ['jwk'] }
   t.truthy(requirementOf(require).bindingRules.wimse)
   t.is(compiled(require, 'none').workloads, undefined)
-  t.deepEqual(compiled(require).workloads, trustAnchors)
+  t.deepEqual(compiled(require).workloads, {
+    'mesh.example': { ...trustAnchors['mesh.example'], schemes: ['spiffe'] },
+  })
 })
 
 test('compile.ts: what a route asks of workloads is frozen', (t) => {

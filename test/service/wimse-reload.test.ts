@@ -1,128 +1,12 @@
 /** WIMSE across a reload of the policy: keys go on, and a WPT that was spent is not taken once more (policy.md, Proofs and replay). */
 
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
-import test, { type ExecutionContext } from 'ava'
-import { isRefusal } from '../../src/decision/decision.ts'
-import { createJudge } from '../../src/service/judge.ts'
-import { keepPolicy, type PolicyKeeper } from '../../src/service/policy-keeper.ts'
-import { unlimited } from '../../src/token/verify.ts'
-import { decodeCheckRequest } from '../../src/wire/decode.ts'
-import { encodeCheckRequest } from '../support/check-request.ts'
-import { createTestIssuer } from '../support/issuer.ts'
-import { createWimseWorkload, createWitIssuer } from '../support/wimse.ts'
-import { createTestTools, ordersId } from '../support/world.ts'
+import test from 'ava'
+import { createReloadRig, type Parts, proof, start } from '../support/wimse-reload.ts'
 
-const start = Math.floor(Date.now() / 1000)
-const clockAtStart = () => start
-const corp = await createTestIssuer('https://idp.example', { now: clockAtStart })
-const mesh = await createWitIssuer({ trustDomain: 'mesh.example', now: clockAtStart })
-const orders = await createWimseWorkload(mesh, ordersId, { now: clockAtStart })
-const wit = await orders.wit({ claims: { exp: start + 7200 } })
-
-interface Parts {
-  readonly name?: string
-  readonly skew?: string
-  readonly maxLifetime?: string
-  readonly maxAge?: string
-  readonly route?: string
-  readonly schemes?: string
-  readonly keys?: string
-}
-
-const policyOf = ({
-  name = 'a',
-  skew = '30s',
-  maxLifetime = '2m',
-  maxAge = '60s',
-  route = 'free',
-  schemes = '[spiffe]',
-  keys = 'wit.json',
-}: Parts) => `apiVersion: meshbind/v1alpha1
-kind: BindingPolicy
-metadata: { name: ${name} }
-spec:
-  clockSkew: ${skew}
-  trustDomains: [mesh.example]
-  issuers:
-    corp: { issuer: https://idp.example, audiences: [https://a.example], keys: { file: jwks.json } }
-  dpop: { origins: [https://payments.example], maxAge: ${maxAge} }
-  wimse:
-    audiences: [https://payments.example]
-    trustAnchors: { mesh.example: { keys: { file: ${keys} }, schemes: ${schemes} } }
-    maxLifetime: ${maxLifetime}
-  routes:
-    - { name: ${route}, require: { bindings: [wimse] } }
-`
-
-interface Rig {
-  readonly keeper: PolicyKeeper
-  /** Reads of keys that went well, by what they are used for. */
-  readonly reads: string[]
-  take(policy: Parts): Promise<void>
-  setNow(seconds: number): void
-  /** `reason detail`, or '' for an allow. */
-  ask(wpt: string): Promise<string>
-}
-
-async function createRig(t: ExecutionContext, policy: Parts): Promise<Rig> {
-  const directory = await mkdtemp(join(tmpdir(), 'meshbind-wimse-'))
-  t.teardown(() => rm(directory, { recursive: true, force: true }))
-  const put = async (name: string, content: string) => {
-    await writeFile(join(directory, `.${name}`), content)
-    await rename(join(directory, `.${name}`), join(directory, name))
-  }
-  await put('jwks.json', JSON.stringify(corp.jwks))
-  await put('wit.json', JSON.stringify(mesh.jwks))
-  await put('same.json', JSON.stringify(mesh.jwks))
-  await put('policy.yaml', policyOf(policy))
-  let now = start
-  let reloads = 0
-  const reads: string[] = []
-  const tools = createTestTools(start - 7200)
-  const keeper = await keepPolicy({
-    file: join(directory, 'policy.yaml'),
-    clock: () => now,
-    onFetch: (use, result) => void (result === 'ok' && reads.push(use)),
-    onBundle: () => {},
-    onDenylist: () => {},
-    onStatusList: () => {},
-    onWarning: () => {},
-    onSwap: () => {},
-    onReload: () => void reloads++,
-  })
-  t.teardown(() => keeper.close())
-  await keeper.current.parts.tried()
-  return {
-    keeper,
-    reads,
-    setNow: (seconds) => {
-      now = seconds
-    },
-    async take(parts) {
-      const before = reloads
-      await put('policy.yaml', policyOf(parts))
-      while (reloads === before) await sleep(10)
-      t.is(keeper.problem, undefined)
-    },
-    async ask(wpt) {
-      const headers = { 'workload-identity-token': wit, 'workload-proof-token': wpt }
-      const request = decodeCheckRequest(encodeCheckRequest({ headers }))
-      if (isRefusal(request)) throw new Error(request.detail)
-      const judge = createJudge(keeper.current, tools, () => now)
-      const decision = await judge.decide(request, unlimited)
-      return decision.verdict === 'allow' ? '' : `${decision.reason} ${decision.detail}`.trim()
-    },
-  }
-}
-
-const proof = (exp: number, iat?: number) => orders.proof({ wit, claims: { exp, iat } })
 const witReads = (reads: readonly string[]) => reads.filter((use) => use === 'wimse mesh.example')
 
 test('architecture §8: a policy that says the same of wimse goes on with its keys and its remembered WITs', async (t) => {
-  const { keeper, reads, take, ask } = await createRig(t, {})
+  const { keeper, reads, take, ask } = await createReloadRig(t, {})
   t.is(await ask(await proof(start + 60)), '')
   const { workloads } = keeper.current.policy
   const before = witReads(reads).length
@@ -135,7 +19,7 @@ test('architecture §8: a policy that says the same of wimse goes on with its ke
 })
 
 test('architecture §8: other schemes forget the WITs and keep the keys; another source is read at once', async (t) => {
-  const { keeper, reads, take, ask } = await createRig(t, {})
+  const { keeper, reads, take, ask } = await createReloadRig(t, {})
   t.is(await ask(await proof(start + 60)), '')
   const before = witReads(reads).length
   await take({ schemes: '[wimse]' })
@@ -166,7 +50,7 @@ const changes: {
 for (const [what, [life, before, after, later]] of Object.entries(changes)) {
   test(`policy.md, Proofs and replay: a WPT that was spent is not taken again after a reload with ${what}`, async (t) => {
     for (const iat of [undefined, start]) {
-      const { take, ask, setNow } = await createRig(t, before)
+      const { take, ask, setNow } = await createReloadRig(t, before)
       const wpt = await proof(start + life, iat)
       t.is(await ask(wpt), '')
       await take(after)
@@ -182,7 +66,7 @@ for (const [what, [life, before, after, later]] of Object.entries(changes)) {
 }
 
 test('policy.md, Proofs and replay: a longer maxLifetime has older proofs refused that may have been forgotten', async (t) => {
-  const { keeper, take, ask, setNow } = await createRig(t, { maxLifetime: '1m' })
+  const { keeper, take, ask, setNow } = await createReloadRig(t, { maxLifetime: '1m' })
   t.is(keeper.current.proofsSince, undefined)
   setNow(start + 5)
   await take({ maxLifetime: '10m' })
@@ -199,7 +83,7 @@ test('policy.md, Proofs and replay: a longer maxLifetime has older proofs refuse
 // A WPT that says no `iat` is dated by `exp` and maxLifetime: under a shorter one it seems to be made later, after the
 // reload even. So `proofsSince` has to move by what the whole window (maxLifetime + clockSkew) shrinks, not by the skew.
 test('policy.md, Proofs and replay: a WPT without iat is not taken again under another name and a shorter maxLifetime', async (t) => {
-  const { take, ask, setNow } = await createRig(t, { skew: '0s', maxLifetime: '10m' })
+  const { take, ask, setNow } = await createReloadRig(t, { skew: '0s', maxLifetime: '10m' })
   const wpt = await proof(start + 600)
   t.is(await ask(wpt), '')
   setNow(start + 1)
@@ -212,7 +96,7 @@ test('policy.md, Proofs and replay: a WPT without iat is not taken again under a
 // even where maxLifetime shrinks by as much: whether proofs are forgotten has to be asked of the skew by itself.
 test('policy.md, Proofs and replay: a WPT is not taken again under a larger clock skew and windows that are no longer', async (t) => {
   const before = { skew: '0s', maxLifetime: '6m', maxAge: '6m' }
-  const { take, ask, setNow } = await createRig(t, before)
+  const { take, ask, setNow } = await createReloadRig(t, before)
   const wpt = await proof(start + 60)
   t.is(await ask(wpt), '')
   await take({ skew: '5m', maxLifetime: '1m', maxAge: '1m' })

@@ -7,7 +7,6 @@ import { giveUp } from '../../src/answer.ts'
 import { check, type Policy, type Tools } from '../../src/check.ts'
 import { createWorkloadTokens } from '../../src/confirmation/wit.ts'
 import { isRefusal } from '../../src/decision/decision.ts'
-import { defaultSchemes } from '../../src/evidence/spiffe-id.ts'
 import { createTrustStore } from '../../src/evidence/trust.ts'
 import { decisionLine } from '../../src/observe/decision-log.ts'
 import { compilePolicy } from '../../src/policy/compile.ts'
@@ -250,7 +249,7 @@ async function livePolicy(
       return store
     },
     workloads(anchors) {
-      const sources = Object.entries(anchors).map(([domain, { schemes = defaultSchemes }]) => {
+      const sources = Object.entries(anchors).map(([domain, { schemes }]) => {
         const keys = createKeySource({
           load: async () => ({ bytes: bytesOf(witKeys[domain] ?? {}) }),
           algorithms,

@@ -5,13 +5,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Server, ServerCredentials } from '@grpc/grpc-js'
 import test, { type ExecutionContext } from 'ava'
-import { denyOutright } from '../../src/decision/decision.ts'
 import { encodeCheckJson } from '../../src/wire/check-json.ts'
 import { type CheckCall, callCheck } from '../../src/wire/client.ts'
 import { authorizationService, healthService } from '../../src/wire/proto.ts'
-import { type AuthorizationServer, type ServerOptions, startServer } from '../../src/wire/server.ts'
-import { judgeBy } from '../support/judge.ts'
+import type { AuthorizationServer, ServerOptions } from '../../src/wire/server.ts'
 import { createAuthority, type Leaf } from '../support/pki.ts'
+import { startTestServer } from '../support/test-server.ts'
 
 const canary = 'canary-token'
 const question = encodeCheckJson({
@@ -31,16 +30,8 @@ async function start(
   t: ExecutionContext,
   options: Partial<ServerOptions> = {},
 ): Promise<AuthorizationServer> {
-  const server = await startServer({
-    addresses: ['127.0.0.1:0'],
-    tls: undefined,
-    judge: judgeBy(async () => denyOutright('route_unmatched')),
-    onDecision: () => {},
-    onError: () => {},
-    onTlsProblem: () => {},
+  const server = await startTestServer({
     deadlineMs: 10_000,
-    maxInFlight: 16,
-    clock: { now: Date.now, monotonic: () => performance.now() },
     ...options,
   })
   t.teardown(() => server.drain(50))

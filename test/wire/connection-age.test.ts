@@ -3,9 +3,9 @@
 import { type ClientHttp2Session, connect } from 'node:http2'
 import test from 'ava'
 import { type Decision, denyOutright } from '../../src/decision/decision.ts'
-import { startServer } from '../../src/wire/server.ts'
 import { decodeCheckResponse, encodeCheckRequest } from '../support/check-request.ts'
 import { judgeBy } from '../support/judge.ts'
+import { startTestServer } from '../support/test-server.ts'
 
 const question = encodeCheckRequest({ token: 'x' })
 /** gRPC puts a byte for compression and the length before each message. */
@@ -51,20 +51,13 @@ test('contract §3: a connection of --max-connection-age is sent GOAWAY without 
   const held = new Promise<Decision>((resolve) => {
     release = resolve
   })
-  const server = await startServer({
-    addresses: ['127.0.0.1:0'],
-    tls: undefined,
+  const server = await startTestServer({
     judge: judgeBy(() => {
       arrived()
       return held
     }),
-    onDecision: () => {},
-    onError: () => {},
-    onTlsProblem: () => {},
     deadlineMs: 60_000,
-    maxInFlight: 16,
     maxConnectionAgeMs: 1000,
-    clock: { now: Date.now, monotonic: () => performance.now() },
   })
   t.teardown(() => server.drain(50))
   const url = `http://${server.addresses[0]}`

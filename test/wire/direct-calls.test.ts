@@ -8,9 +8,10 @@ import test, { type ExecutionContext } from 'ava'
 import { denyOutright } from '../../src/decision/decision.ts'
 import { takeCallsDirectly } from '../../src/wire/direct-calls.ts'
 import type { DecisionRecord } from '../../src/wire/handler.ts'
-import { type ServerOptions, startServer } from '../../src/wire/server.ts'
+import type { ServerOptions } from '../../src/wire/server.ts'
 import { decodeCheckResponse, encodeCheckRequest } from '../support/check-request.ts'
 import { judgeBy } from '../support/judge.ts'
+import { startTestServer } from '../support/test-server.ts'
 
 const path = '/envoy.service.auth.v3.Authorization/Check'
 const question = encodeCheckRequest({ token: 'x' })
@@ -26,16 +27,9 @@ interface Rig {
 async function start(t: ExecutionContext, options: Partial<ServerOptions> = {}): Promise<Rig> {
   const records: DecisionRecord[] = []
   const errors: unknown[] = []
-  const server = await startServer({
-    addresses: ['127.0.0.1:0'],
-    tls: undefined,
-    judge: judgeBy(async () => denyOutright('route_unmatched')),
+  const server = await startTestServer({
     onDecision: (record) => records.push(record),
     onError: (error) => errors.push(error),
-    onTlsProblem: () => {},
-    deadlineMs: 1000,
-    maxInFlight: 16,
-    clock: { now: Date.now, monotonic: () => performance.now() },
     ...options,
   })
   const session = connect(`http://${server.addresses[0]}`)

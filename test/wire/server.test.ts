@@ -7,10 +7,11 @@ import { Client, type ClientOptions, credentials } from '@grpc/grpc-js'
 import test, { type ExecutionContext } from 'ava'
 import { denyOutright } from '../../src/decision/decision.ts'
 import { healthService } from '../../src/wire/proto.ts'
-import { type AuthorizationServer, type ServerOptions, startServer } from '../../src/wire/server.ts'
+import type { AuthorizationServer, ServerOptions } from '../../src/wire/server.ts'
 import { decodeCheckResponse, encodeCheckRequest } from '../support/check-request.ts'
 import { judgeBy } from '../support/judge.ts'
 import { createAuthority } from '../support/pki.ts'
+import { startTestServer } from '../support/test-server.ts'
 
 const checkPath = '/envoy.service.auth.v3.Authorization/Check'
 const asIs = (bytes: Buffer) => bytes
@@ -25,18 +26,7 @@ async function start(
   t: ExecutionContext,
   options: Partial<ServerOptions> = {},
 ): Promise<AuthorizationServer> {
-  const server = await startServer({
-    addresses: ['127.0.0.1:0'],
-    tls: undefined,
-    judge: judgeBy(async () => denyOutright('route_unmatched')),
-    onDecision: () => {},
-    onError: () => {},
-    onTlsProblem: () => {},
-    deadlineMs: 1000,
-    maxInFlight: 16,
-    clock: { now: Date.now, monotonic: () => performance.now() },
-    ...options,
-  })
+  const server = await startTestServer(options)
   t.teardown(() => server.drain(50))
   return server
 }
