@@ -42,6 +42,11 @@ export const runtimeDependencies: { readonly [name: string]: Dependency } = {
     why: 'Spent proofs, revocations and the nonce key shared by replicas; the official client.',
     lastRelease: '2026-10-29',
   },
+  birpc: {
+    usedIn: '`service/worker-calls.ts`',
+    why: 'Typed calls between the first process and its workers, over the channel that Node opens between them.',
+    lastRelease: '2026-08-19',
+  },
   'lru-cache': {
     usedIn: '`text-cache.ts`',
     why: 'Bounded stores of verified facts.',

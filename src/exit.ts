@@ -23,3 +23,12 @@ export class CommandError extends Error {
 export function badInput(error: Error): never {
   throw new CommandError(error.message)
 }
+
+/** What was asked for is sound, and cannot be done here: a port that is taken, say. */
+export function cannotRun(error: unknown): never {
+  if (error instanceof CommandError) throw error
+  throw new CommandError(
+    error instanceof Error ? error.message : 'could not start',
+    exitCode.couldNotRun,
+  )
+}

@@ -50,6 +50,7 @@ const law: { readonly [room: string]: readonly string[] } = {
   state: [],
   exit: [],
   'time-limit': [],
+  'line-reader': [],
   'tls-files': [],
   'strict-json': [],
   'text-cache': [],
@@ -124,6 +125,7 @@ const packageRooms: { readonly [name: string]: (file: SourceFile) => boolean } =
   jose: ({ path, room }) =>
     ['token/signature.ts', 'token/client-authentication.ts'].includes(path) || room === 'rehearsal',
   pkijs: ({ path }) => /^evidence\/trust[a-z-]*\.ts$/.test(path),
+  birpc: ({ path }) => path === 'service/worker-calls.ts',
   'lru-cache': ({ room }) => room === 'text-cache',
   yaml: ({ path, room }) =>
     ['policy/document.ts', 'policy/manifest.ts'].includes(path) || room === 'rehearsal',

@@ -6,12 +6,12 @@ import { resolve } from 'node:path'
 import type { Readable } from 'node:stream'
 import { Command } from 'commander'
 import { CommandError, exitCode } from '../exit.ts'
+import { createLineReader } from '../line-reader.ts'
 import { createRollout, type Rollout } from '../observe/rollout.ts'
 import { parseDecisionLine } from '../observe/rollout-line.ts'
 import { renderRolloutPage } from '../observe/rollout-page.ts'
 import type { RolloutReport } from '../observe/rollout-report.ts'
 import { renderRolloutText } from '../observe/rollout-text.ts'
-import { createLineReader } from './lines.ts'
 import { type Exit, examples, outputOption } from './options.ts'
 
 export function rolloutCommand(exit: Exit): Command {

@@ -31,6 +31,7 @@ export interface ServeFlags {
   readonly maxConnectionAge: string
   readonly state: string
   readonly replicas: string
+  readonly workers: string
   readonly nonceKeyFile?: string
   readonly logLevel: ServeSettings['logLevel']
   readonly decisionLog: string
@@ -55,6 +56,7 @@ export function serveSettings(flags: ServeFlags): ServeSettings {
         : connectionAge('--max-connection-age', flags.maxConnectionAge),
     state: stateAddress('--state', flags.state),
     replicas: positiveInteger('--replicas', flags.replicas),
+    workers: positiveInteger('--workers', flags.workers),
     nonceKeyFile: flags.nonceKeyFile,
     logLevel: flags.logLevel,
     decisionLog: decisionLogMode('--decision-log', flags.decisionLog),

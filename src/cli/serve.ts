@@ -102,6 +102,13 @@ export function serveCommand(exit: Exit): Command {
     )
     .addOption(
       option(
+        '--workers <count>',
+        'MESHBIND_WORKERS',
+        'processes that share the addresses and their connections, and one admin listener; each has caches and --max-in-flight of its own',
+      ).default('1'),
+    )
+    .addOption(
+      option(
         '--state <where>',
         'MESHBIND_STATE',
         'spent proofs, revocations and the nonce key: memory, or redis://… (rediss://…) shared by replicas',
@@ -153,6 +160,7 @@ export function serveCommand(exit: Exit): Command {
         'meshbind serve --policy policy.yaml',
         'meshbind serve --policy policy.yaml --listen unix:/run/meshbind/authz.sock --decision-log all',
         'meshbind serve --policy policy.yaml --state redis://redis.meshbind.svc:6379',
+        'meshbind serve --policy policy.yaml --workers 4',
         'MESHBIND_POLICY=policy.yaml meshbind serve --admin off',
         'meshbind serve --policy policy.yaml --listen 0.0.0.0:9191 --probe 0.0.0.0:9465 --shutdown-delay 10s',
       ),

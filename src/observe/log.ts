@@ -18,7 +18,8 @@ export interface Log {
 const maxBufferedBytes = 4 * 1024 * 1024
 const closeLimitMs = 500
 
-export function createLog(level: LogLevel): Log {
+/** @param base Stands in every application message. */
+export function createLog(level: LogLevel, base: Readonly<Record<string, unknown>> = {}): Log {
   let givenUp = false
   const stream = pino.destination({
     fd: 1,
@@ -35,7 +36,7 @@ export function createLog(level: LogLevel): Log {
   const app = pino(
     {
       level,
-      base: { type: 'app' },
+      base: { type: 'app', ...base },
       messageKey: 'message',
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },

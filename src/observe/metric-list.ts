@@ -153,6 +153,24 @@ export const metricList = {
     help: '1 while the server of --state can be used, else 0. Absent with memory state.',
     labels: {},
   },
+  meshbind_workers: {
+    type: 'gauge',
+    unit: 'count',
+    help: 'Workers that serve. Absent without --workers.',
+    labels: {},
+  },
+  meshbind_worker_ends_total: {
+    type: 'counter',
+    unit: 'count',
+    help: 'Workers that ended without having been told to; each is replaced. Absent without --workers.',
+    labels: {},
+  },
+  meshbind_worker_connections: {
+    type: 'gauge',
+    unit: 'count',
+    help: 'Connections of each worker, a few seconds ago. Absent without --workers.',
+    labels: { worker: 'its number, from 1' },
+  },
   meshbind_in_flight: {
     type: 'gauge',
     unit: 'count',
@@ -186,8 +204,16 @@ export const metricList = {
 } as const satisfies Readonly<Record<string, MetricEntry>>
 
 export type MetricName = keyof typeof metricList
+
 export type LabelOf<Name extends MetricName> = keyof (typeof metricList)[Name]['labels'] & string
 export type Labels<Name extends MetricName> = Readonly<Record<LabelOf<Name>, string>>
+
+export interface WorkerReadings {
+  /** Since the start, without having been told to. */
+  readonly ended: number
+  /** Of those that serve. */
+  readonly connections: Iterable<readonly [worker: number, connections: number]>
+}
 
 /** What others know, read at each scrape; all but `build`. */
 export interface MetricReadings {
@@ -198,6 +224,8 @@ export interface MetricReadings {
   /** Undefined where there is no shared state. */
   readonly sharedStateConnected: () => boolean | undefined
   readonly decisionLogDropped: () => number
+  /** Undefined where there are none. */
+  readonly workers: () => WorkerReadings | undefined
   /** `lookups` since the start; undefined for `token`, where the decisions tell. */
   readonly caches: () => Iterable<{
     readonly cache: 'token' | 'certificate' | 'xfcc' | 'proof_key' | 'workload_token'

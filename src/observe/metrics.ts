@@ -2,15 +2,9 @@
 
 import { collectDefaultMetrics, type Metric, Registry } from 'prom-client'
 import type { LoggedDecision } from './decision-log.ts'
-import {
-  type Labels,
-  type MetricName,
-  type MetricReadings,
-  maxSeries,
-  metricList,
-  none,
-  other,
-} from './metric-list.ts'
+import { type MetricName, type MetricReadings, maxSeries, metricList, none } from './metric-list.ts'
+import { type Exposition, expose, type MetricsSnapshot, toldOfWorkers } from './metrics-together.ts'
+import { createDurations, createDurationsByCache, createTally, type Sample } from './tallies.ts'
 
 export interface Metrics {
   /** On the way of every check: a few map look-ups, and nothing that prom-client does. */
@@ -18,26 +12,15 @@ export interface Metrics {
   keysFetched(issuer: string, result: 'ok' | 'unusable' | 'failed'): void
   introspected(issuer: string, result: string): void
   policyReloaded(result: 'ok' | 'invalid' | 'unreadable'): void
-  expose(): Promise<{ readonly contentType: string; readonly text: string }>
-}
-
-interface Sample<Name extends MetricName> {
-  readonly labels: Labels<Name>
-  readonly value: number
-  /** A histogram's series have names of their own, and the label `le`. */
-  readonly metricName?: string
+  expose(): Promise<Exposition>
+  /** All of it as plain values, for another process. */
+  snapshot(): Promise<MetricsSnapshot>
 }
 
 type Samples = { readonly [Name in MetricName]: () => Iterable<Sample<Name>> }
 
 const verdicts = ['allow', 'deny'] as const
 const cacheResults = ['hit', 'miss', none] as const
-/** 25 µs to 1 s: a warm check takes tens of microseconds, and the deadline is 150 ms unless set otherwise. */
-const boundsMicroseconds = [
-  25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000,
-]
-/** There are fewer reasons, methods and results. */
-const maxOtherColumns = 100
 const grpcCheck = {
   grpc_type: 'unary',
   grpc_service: 'envoy.service.auth.v3.Authorization',
@@ -119,6 +102,16 @@ export function createMetrics(readings: MetricReadings): Metrics {
       each(revocations(), ([kind, value]) => ({ labels: { kind }, value })),
     meshbind_replay_entries: () => bare(readings.replayEntries()),
     meshbind_shared_state_connected: () => bare(readings.sharedStateConnected()),
+    meshbind_workers: () => {
+      const workers = readings.workers()
+      return bare(workers && [...workers.connections].length)
+    },
+    meshbind_worker_ends_total: () => bare(readings.workers()?.ended),
+    meshbind_worker_connections: () =>
+      each(readings.workers()?.connections ?? [], ([worker, value]) => ({
+        labels: { worker: String(worker) },
+        value,
+      })),
     meshbind_in_flight: () => bare(readings.inFlight()),
     meshbind_decision_log_dropped_total: () => bare(readings.decisionLogDropped()),
     meshbind_build_info: () => [{ labels: readings.build, value: 1 }],
@@ -144,7 +137,8 @@ export function createMetrics(readings: MetricReadings): Metrics {
     policyReloaded(result) {
       reloads[result]++
     },
-    expose: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
+    expose: () => expose(registry),
+    snapshot: () => registry.getMetricsAsJSON(),
   }
 }
 
@@ -156,69 +150,12 @@ function createRegistry(samples: Samples): Registry {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   for (const [name, { type, help }] of Object.entries(metricList)) {
-    const described = { name, help, type, aggregator: 'sum' }
+    const aggregator = toldOfWorkers[name as MetricName] ?? 'sum'
+    const described = { name, help, type, aggregator }
     const get = async () => ({ ...described, values: [...samples[name as MetricName]()] })
     registry.registerMetric({ ...described, get } as unknown as Metric)
   }
   return registry
-}
-
-/** Counts by two names. Once the room is taken, new ones count as `other`, so that no check is missing from a sum. */
-function createTally(room = { left: maxSeries }) {
-  const rows = new Map<string, Map<string, { value: number }>>()
-  const find = (row: string, column: string) => rows.get(row)?.get(column) ?? begin(row, column)
-
-  function begin(row: string, column: string): { value: number } {
-    if (room.left <= 0 && row !== other) return find(other, column)
-    if (room.left <= -maxOtherColumns && column !== other) return find(other, other)
-    room.left--
-    const columns = rows.get(row) ?? new Map<string, { value: number }>()
-    const count = { value: 0 }
-    rows.set(row, columns.set(column, count))
-    return count
-  }
-
-  return {
-    add(row: string, column: string): void {
-      find(row, column).value++
-    },
-    *entries(): Generator<readonly [row: string, column: string, value: number]> {
-      for (const [row, columns] of rows)
-        for (const [column, { value }] of columns) yield [row, column, value]
-    },
-  }
-}
-
-function createDurationsByCache() {
-  return { hit: createDurations(), miss: createDurations(), [none]: createDurations() }
-}
-
-/** A histogram: how many took at most each bound, and how long all of them took. */
-function createDurations() {
-  const counts = new Float64Array(boundsMicroseconds.length + 1)
-  let sumMicroseconds = 0
-  const count = () => counts.reduce((sum, value) => sum + value, 0)
-
-  return {
-    count,
-    add(microseconds: number): void {
-      let at = 0
-      while (microseconds > (boundsMicroseconds[at] ?? Number.POSITIVE_INFINITY)) at++
-      counts[at] = (counts[at] ?? 0) + 1
-      sumMicroseconds += microseconds
-    },
-    *samples<Name extends MetricName>(name: Name, labels: Labels<Name>): Generator<Sample<Name>> {
-      let atMost = 0
-      for (const [at, value] of counts.entries()) {
-        atMost += value
-        const bound = boundsMicroseconds[at]
-        const le = bound === undefined ? '+Inf' : String(bound / 1e6)
-        yield { metricName: `${name}_bucket`, labels: { ...labels, le }, value: atMost }
-      }
-      yield { metricName: `${name}_sum`, labels, value: sumMicroseconds / 1e6 }
-      yield { metricName: `${name}_count`, labels, value: atMost }
-    },
-  }
 }
 
 /** A policy with more issuers than this is read in part: no scrape grows without end. */

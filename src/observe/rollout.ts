@@ -99,6 +99,7 @@ export interface Tally extends Span {
 }
 
 export interface Rollout {
+  readonly tally: Tally
   observe(observation: Observation): void
   report(): RolloutReport
 }
@@ -209,7 +210,7 @@ export function createRollout(
     if (known !== undefined || counts.size < limits.headers) counts.set(name, (known ?? 0) + 1)
   }
 
-  return { observe, report: () => reportRollout(tally, source) }
+  return { tally, observe, report: () => reportRollout(tally, source) }
 }
 
 function extend(span: Span, time: number): void {

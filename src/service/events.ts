@@ -2,11 +2,10 @@
 
 import { type EventsServer, startEvents } from '../admin/events.ts'
 import type { Log } from '../observe/log.ts'
-import { endOf } from '../state/revocation-feed.ts'
+import { endOf, type RevocationStore } from '../state/revocation-feed.ts'
 import type { TlsFiles } from '../tls-files.ts'
 import type { EventRevocation } from '../token/security-event.ts'
 import type { PolicyKeeper } from './policy-keeper.ts'
-import type { LiveTools } from './tools.ts'
 
 export interface EventSettings {
   /** `host:port`. */
@@ -18,7 +17,7 @@ export interface EventSettings {
 export function listenForEvents(
   { address, tls }: EventSettings,
   keeper: PolicyKeeper,
-  { revocations }: LiveTools,
+  revocations: Pick<RevocationStore, 'add'>,
   log: Log,
   clock: () => number,
 ): Promise<EventsServer> {

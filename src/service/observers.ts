@@ -4,7 +4,7 @@ import type { Policy } from '../check.ts'
 import { type DecisionLogMode, decisionLine, isLogged } from '../observe/decision-log.ts'
 import { createEvidenceSeen, type EvidenceSeen } from '../observe/evidence-seen.ts'
 import type { Log } from '../observe/log.ts'
-import type { MetricReadings } from '../observe/metric-list.ts'
+import type { MetricReadings, WorkerReadings } from '../observe/metric-list.ts'
 import { createMetrics, type Metrics } from '../observe/metrics.ts'
 import { createRollout, type Rollout } from '../observe/rollout.ts'
 import { observationOf } from '../observe/rollout-line.ts'
@@ -37,6 +37,8 @@ export interface ObserverOptions {
   readonly traces: Traces | undefined
   /** Unix milliseconds. */
   readonly startedAt: number
+  /** Where others answer the checks. */
+  readonly workers?: (() => WorkerReadings) | undefined
 }
 
 export function createObservers(options: ObserverOptions): Observers {
@@ -64,13 +66,13 @@ export function createObservers(options: ObserverOptions): Observers {
 }
 
 /** Only where the policy takes WITs. */
-function workloads(tokens: Policy['workloads']) {
+function tokensOfWorkloads(tokens: Policy['workloads']) {
   return tokens === undefined ? [] : [{ cache: 'workload_token', state: tokens.cache } as const]
 }
 
 /** What is read when somebody scrapes. */
 function readingsOf(
-  { build, log, keeper, tools, inFlight, tlsCurrent }: ObserverOptions,
+  { build, log, keeper, tools, inFlight, tlsCurrent, workers }: ObserverOptions,
   evidence: EvidenceSeen,
 ): MetricReadings {
   const { evidence: readers, proofs } = tools.tools
@@ -79,6 +81,7 @@ function readingsOf(
   return {
     build,
     inFlight,
+    workers: () => workers?.(),
     replayEntries: tools.replayEntries,
     sharedStateConnected: tools.sharedConnected,
     decisionLogDropped: log.dropped,
@@ -88,7 +91,7 @@ function readingsOf(
         { cache: 'certificate', state: readers.certificates.cache } as const,
         { cache: 'xfcc', state: readers.xfcc.cache } as const,
         { cache: 'proof_key', state: proofs.keys.cache } as const,
-        ...workloads(live().policy.workloads),
+        ...tokensOfWorkloads(live().policy.workloads),
       ].map(({ cache, state: { size, lookups } }) => ({ cache, entries: size, lookups })),
     ],
     keyAges: () => [...live().keySources].map(([name, keys]) => [name, keys.ageSeconds()] as const),

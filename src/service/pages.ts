@@ -4,12 +4,14 @@ import { jsonPage, type PageMaker } from '../admin/server.ts'
 import { readNeeds } from '../observe/evidence-seen.ts'
 import { renderRolloutPage, rolloutContentPolicy } from '../observe/rollout-page.ts'
 import { isUnprotected } from '../policy/compile.ts'
-import type { Observers } from './observers.ts'
+import type { Figures } from './figures.ts'
 import type { PolicyKeeper } from './policy-keeper.ts'
 
 export interface PageOptions {
   readonly keeper: PolicyKeeper
-  readonly observers: Observers
+  readonly figures: Figures
+  /** A line each; none where this process answers the checks itself. */
+  readonly workers: () => readonly object[]
   /** What readiness still waits for, in words; empty when ready. */
   readonly waitingFor: () => readonly string[]
   /** Unix milliseconds. */
@@ -17,7 +19,7 @@ export interface PageOptions {
 }
 
 export function adminPages(options: PageOptions): ReadonlyMap<string, PageMaker> {
-  const { keeper, observers, waitingFor } = options
+  const { keeper, figures, waitingFor, workers } = options
   return new Map<string, PageMaker>([
     ['/livez', () => jsonPage({ live: true })],
     [
@@ -32,28 +34,38 @@ export function adminPages(options: PageOptions): ReadonlyMap<string, PageMaker>
     [
       '/metrics',
       async () => {
-        const { contentType, text } = await observers.metrics.expose()
+        const { contentType, text } = await figures.metrics()
         return { contentType, body: text }
       },
     ],
-    ['/policy', () => jsonPage({ ...describePolicy(keeper), routes: describeRoutes(keeper) })],
+    [
+      '/policy',
+      () => {
+        const fleet = workers()
+        return jsonPage({
+          ...describePolicy(keeper),
+          ...(fleet.length > 0 && { workers: fleet }),
+          routes: describeRoutes(keeper),
+        })
+      },
+    ],
     [
       '/evidence',
-      () =>
+      async () =>
         jsonPage({
           policy: readNeeds(keeper.current.policy),
-          evidence: observers.evidence.summary(),
+          evidence: await figures.evidence(),
         }),
     ],
     [
       '/',
-      () => ({
+      async () => ({
         contentType: 'text/html; charset=utf-8',
         headers: {
           'content-security-policy': `${rolloutContentPolicy}; frame-ancestors 'none'`,
           'referrer-policy': 'no-referrer',
         },
-        body: renderRolloutPage(observers.rollout.report(), options.clock()),
+        body: renderRolloutPage(await figures.rollout(), options.clock()),
       }),
     ],
   ])

@@ -7,9 +7,11 @@ import { CommandError } from '../exit.ts'
 import type { Log } from '../observe/log.ts'
 import { createMemoryReplay } from '../state/memory.ts'
 import { createSharedState, type SharedState, type SharedStateOptions } from '../state/redis.ts'
+import type { ReplayStore, Spending } from '../state/replay.ts'
 import { createMemoryRevocations, type RevocationStore } from '../state/revocation-feed.ts'
 import { readBoundedFile } from './read-file.ts'
 import { assembleTools } from './tool-set.ts'
+import type { WorkerMemory } from './worker-calls.ts'
 
 export interface StateSettings {
   /** `memory`, or the URL of a Redis server. */
@@ -26,6 +28,8 @@ export interface LiveTools {
   sharedConnected(): boolean | undefined
   /** What was revoked has been read once. */
   readonly tried: Promise<void>
+  /** What workers have to know of this process's memory; undefined where Redis knows it. */
+  memory(): WorkerMemory | undefined
   close(): Promise<void>
 }
 
@@ -39,16 +43,14 @@ export async function createTools(
 ): Promise<LiveTools> {
   const fixedKey = await readNonceKey(settings.nonceKeyFile)
   if (settings.state === 'memory') {
+    const remembersSince = clock()
+    const replay = createMemoryReplay(remembersSince)
     const revocations = createMemoryRevocations(clock)
-    const replay = createMemoryReplay(clock())
-    const key = fixedKey ?? randomBytes(minNonceKeyBytes)
+    const nonceKey = fixedKey ?? randomBytes(minNonceKeyBytes)
     return {
-      tools: assembleTools({ replay, revocations }, () => key),
-      revocations,
+      ...createToolsInMemory(replay, revocations, nonceKey),
       replayEntries: () => replay.size,
-      sharedConnected: () => undefined,
-      tried: Promise.resolve(),
-      close: async () => {},
+      memory: () => ({ remembersSince, nonceKey, revocations: revocations.entries() }),
     }
   }
   const shared = connectState({
@@ -73,7 +75,43 @@ export async function createTools(
     replayEntries: () => undefined,
     sharedConnected: () => shared.isConnected(),
     tried: shared.revocations.tried,
+    memory: () => undefined,
     close: () => shared.close(),
+  }
+}
+
+/**
+ * What the first process remembers for all of its workers: proofs are spent there, and revocations are told here.
+ *
+ * @param spend Rejects where the first process does not answer.
+ */
+export async function createToolsOfWorker(
+  { remembersSince, nonceKey, revocations }: WorkerMemory,
+  spend: (...proof: Parameters<ReplayStore['spend']>) => Promise<Spending>,
+  clock: () => number,
+): Promise<LiveTools> {
+  const store = createMemoryRevocations(clock)
+  await store.add(revocations)
+  const replay: ReplayStore = {
+    remembersSince,
+    spend: (...proof) => spend(...proof).catch(() => 'unavailable' as const),
+  }
+  return createToolsInMemory(replay, store, Buffer.from(nonceKey))
+}
+
+function createToolsInMemory(
+  replay: ReplayStore,
+  revocations: RevocationStore,
+  nonceKey: Buffer,
+): LiveTools {
+  return {
+    tools: assembleTools({ replay, revocations }, () => nonceKey),
+    revocations,
+    replayEntries: () => undefined,
+    sharedConnected: () => undefined,
+    tried: Promise.resolve(),
+    memory: () => undefined,
+    close: async () => {},
   }
 }
 

@@ -39,8 +39,12 @@ export function endOf(revocation: Revocation, now: number): number {
 /** What may be written. */
 export const maxEntries = 100_000
 
+export interface MemoryRevocations extends RevocationStore {
+  entries(): readonly RevocationEntry[]
+}
+
 /** In this process's own memory: gone with it, and known to no other replica. */
-export function createMemoryRevocations(clock: () => number): RevocationStore {
+export function createMemoryRevocations(clock: () => number): MemoryRevocations {
   let entries = new Map<string, RevocationEntry>()
   let index = createRevocationIndex([])
   return {
@@ -48,6 +52,7 @@ export function createMemoryRevocations(clock: () => number): RevocationStore {
       return index
     },
     readAt: undefined,
+    entries: () => [...entries.values()],
     async add(added) {
       const now = clock()
       const live = [...entries].filter(([, { until }]) => until > now)

@@ -16,17 +16,25 @@ export function isListenAddress(text: string): boolean {
   return port !== undefined && Number(port) <= maxPort
 }
 
+function pathOf(address: string): string | undefined {
+  return address.startsWith(unixPrefix) ? address.slice(unixPrefix.length) : undefined
+}
+
+/** Before the first server of a service listens there. Throws with the fix in the message. */
+export async function prepareAddress(address: string): Promise<void> {
+  const path = pathOf(address)
+  if (path === undefined) return
+  await requireDirectory(dirname(path))
+  await removeStaleSocket(path)
+}
+
 /** Binds and gives the address back, with the port that was chosen where it was 0. Throws with the fix in the message. */
 export async function listen(
   server: Server,
   address: string,
   credentials: ServerCredentials,
 ): Promise<string> {
-  const path = address.startsWith(unixPrefix) ? address.slice(unixPrefix.length) : undefined
-  if (path !== undefined) {
-    await requireDirectory(dirname(path))
-    await removeStaleSocket(path)
-  }
+  const path = pathOf(address)
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync(address, credentials, (error, bound) =>
       error === null ? resolve(bound) : reject(error),

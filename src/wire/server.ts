@@ -15,12 +15,14 @@ import { fromGrpcJs } from './check-call.ts'
 import { takeCallsDirectly } from './direct-calls.ts'
 import { createCheckHandler, type HandlerOptions, maxQuestionBytes } from './handler.ts'
 import { createHealth } from './health.ts'
-import { listen } from './listen.ts'
+import { listen, prepareAddress } from './listen.ts'
 import { authorizationService, healthService } from './proto.ts'
 import { createTlsCredentials } from './tls.ts'
 
 export interface ServerOptions extends HandlerOptions {
   readonly addresses: readonly string[]
+  /** Other workers listen there too, and who started them has called `prepareAddress`. */
+  readonly shared?: boolean
   /** Undefined: plaintext. The files are read again when they change. */
   readonly tls: TlsFiles | undefined
   /** TLS files that changed and cannot be used: the last good ones stay. */
@@ -86,8 +88,10 @@ export async function startServer(options: ServerOptions): Promise<Authorization
       : await createTlsCredentials(options.tls, options.onTlsProblem)
   const credentials = tls?.credentials ?? ServerCredentials.createInsecure()
   const addresses: string[] = []
-  for (const address of options.addresses)
+  for (const address of options.addresses) {
+    if (options.shared !== true) await prepareAddress(address)
     addresses.push(await listen(server, address, credentials))
+  }
   return {
     addresses,
     inFlight: handler.inFlight,

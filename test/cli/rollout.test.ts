@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
-import { createLineReader } from '../../src/cli/lines.ts'
+import { createLineReader } from '../../src/line-reader.ts'
 import { dayOf, logLine } from '../support/rollout.ts'
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))

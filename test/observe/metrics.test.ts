@@ -9,6 +9,7 @@ const readings: MetricReadings = {
   inFlight: () => 3,
   replayEntries: () => 5,
   sharedStateConnected: () => false,
+  workers: () => ({ ended: 37, connections: [[1, 41]] }),
   decisionLogDropped: () => 7,
   caches: () => [
     { cache: 'token', entries: 11 },

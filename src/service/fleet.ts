@@ -1,0 +1,208 @@
+/** The workers of a service: started, watched, replaced when one ends, told of what all must know, and ended together. */
+
+import cluster, { type Worker as Child } from 'node:cluster'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { CommandError, exitCode } from '../exit.ts'
+import { createLineReader } from '../line-reader.ts'
+import type { Log } from '../observe/log.ts'
+import type { WorkerReadings } from '../observe/metric-list.ts'
+import type { RevocationStore } from '../state/revocation-feed.ts'
+import type { RevocationEntry } from '../state/revocations.ts'
+import { endsWithin } from '../time-limit.ts'
+import { prepareAddress } from '../wire/listen.ts'
+import type { Taking } from './answering.ts'
+import { type Counts, remainsTogether } from './figures.ts'
+import type { LiveTools } from './tools.ts'
+import { callWorker, type Worker, type WorkerState } from './worker-calls.ts'
+
+export interface Fleet extends Taking {
+  readonly revocations: Pick<RevocationStore, 'add'>
+  readings(): WorkerReadings
+  /** Of each worker, and of those that have ended. */
+  counts(): Promise<readonly Counts[]>
+  /** For the operator. */
+  describe(): readonly object[]
+}
+
+interface Member {
+  readonly number: number
+  readonly child: Child
+  readonly calls: Worker
+  /** Resolves once its process has ended, and all that it wrote has been read. */
+  readonly exited: Promise<void>
+  servesSince: number | undefined
+  state: WorkerState
+  counts: Counts | undefined
+}
+
+const beatMs = 2000
+/** A worker that served this long was sound: it is replaced at once. */
+const soundAfterMs = 10_000
+const firstPauseMs = 1000
+const longestPauseMs = 30_000
+/** After the drain, for what a worker still writes. */
+const endGraceMs = 2000
+const maxLineBytes = 64 * 1024
+
+export function createFleet(size: number, tools: LiveTools, log: Log): Fleet {
+  const members = new Map<number, Member>()
+  let addresses: readonly string[] = []
+  let remains: Promise<Counts | undefined> = Promise.resolve(undefined)
+  let ended = 0
+  let ending = false
+  let beat: NodeJS.Timeout | undefined
+
+  const sorted = () => [...members.values()].toSorted((a, b) => a.number - b.number)
+  const serving = () => sorted().filter((each) => each.servesSince !== undefined)
+
+  /** Resolves to the addresses once it serves; rejects if it ends before. */
+  function start(number: number): Promise<readonly string[]> {
+    const { promise, resolve, reject } = Promise.withResolvers<readonly string[]>()
+    const gone = Promise.withResolvers<void>()
+    const child = cluster.fork()
+    const calls = callWorker(child, {
+      begin: () => ({ number, addresses, memory: tools.memory() }),
+      serving(listening) {
+        member.servesSince = performance.now()
+        resolve(listening)
+      },
+      spend: (...proof) => tools.tools.replay.spend(...proof),
+      async ended(counts) {
+        member.counts = counts
+      },
+    })
+    const member: Member = {
+      ...{ number, child, calls, exited: gone.promise, servesSince: undefined, counts: undefined },
+      state: { policyRevision: '', connections: 0, inFlight: 0 },
+    }
+    members.set(number, member)
+    forwardLines(child, log)
+    child.on('error', () => {}) // it could not be spoken to: then it has ended, or will be
+    child.process.once('close', () => gone.resolve())
+    child.once('exit', (code: number | null, signal: string | null) => {
+      calls.$close()
+      members.delete(number)
+      retire(member)
+      if (member.servesSince === undefined)
+        reject(new CommandError(failed, code || exitCode.couldNotRun))
+      else if (!ending) replace(member, { code, signal })
+    })
+    return promise
+  }
+
+  function retire({ counts }: Member): void {
+    if (counts === undefined) return
+    remains = remains.then((before) =>
+      remainsTogether(before === undefined ? [counts] : [before, counts]),
+    )
+  }
+
+  async function replace({ number, servesSince = 0 }: Member, how: object): Promise<void> {
+    ended++
+    log.app.error({ worker: number, ...how }, 'a worker ended, and is replaced')
+    let pauseMs = performance.now() - servesSince > soundAfterMs ? 0 : firstPauseMs
+    for (;;) {
+      await sleep(pauseMs, undefined, { ref: false })
+      if (ending) return
+      const served = await start(number).then(
+        () => true,
+        () => false,
+      )
+      if (served) return log.app.info({ worker: number }, 'a worker serves in its place')
+      pauseMs = Math.min(2 * Math.max(pauseMs, firstPauseMs), longestPauseMs)
+      if (!ending)
+        log.app.error({ worker: number, again_in_ms: pauseMs }, 'a worker could not start')
+    }
+  }
+
+  /** A worker that hangs is worse than one that has ended: its connections stay with it. */
+  async function watch(member: Member): Promise<void> {
+    try {
+      member.state = await member.calls.state()
+    } catch {
+      if (members.get(member.number) !== member || ending) return
+      log.app.error({ worker: member.number }, 'a worker does not answer, and is ended')
+      member.child.process.kill('SIGKILL')
+    }
+  }
+
+  /** What a worker has counted; of one that does not say it, what it said last. */
+  async function ask(member: Member): Promise<Counts | undefined> {
+    member.counts = await member.calls.counts().catch(() => member.counts)
+    return member.counts
+  }
+
+  async function add(entries: readonly RevocationEntry[]): Promise<'stored' | 'unavailable'> {
+    const stored = await tools.revocations.add(entries)
+    if (stored !== 'stored' || tools.memory() === undefined) return stored
+    const answers = [...members.values()].map(async ({ calls, servesSince }) => {
+      const answer = calls.revoke(entries).catch(() => 'unavailable' as const)
+      // Who does not serve yet has them before it does: it takes what it is told in that order.
+      return servesSince === undefined ? 'stored' : answer
+    })
+    return (await Promise.all(answers)).every((answer) => answer === 'stored')
+      ? 'stored'
+      : 'unavailable'
+  }
+
+  return {
+    revocations: { add },
+    readings: () => ({
+      ended,
+      connections: serving().map(({ number, state }) => [number, state.connections] as const),
+    }),
+    async counts() {
+      const all = await Promise.all([...[...members.values()].map(ask), remains])
+      return all.filter((counts) => counts !== undefined)
+    },
+    describe: () =>
+      sorted().map(({ number, child, servesSince, state }) => ({
+        worker: number,
+        pid: child.process.pid,
+        serving: servesSince !== undefined,
+        policy_revision: state.policyRevision,
+        connections: state.connections,
+      })),
+    waitingFor: () => (serving().length > 0 ? [] : ['a worker that serves']),
+    inFlight: () => serving().reduce((sum, { state }) => sum + state.inFlight, 0),
+    async listen(wanted) {
+      for (const address of wanted) await prepareAddress(address)
+      addresses = wanted
+      cluster.setupPrimary({
+        serialization: 'advanced',
+        stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+      })
+      cluster.schedulingPolicy = cluster.SCHED_RR
+      // One first: what keeps it from starting is told once.
+      const listening = await start(1)
+      beat = setInterval(() => serving().forEach(watch), beatMs).unref()
+      return listening
+    },
+    async tried() {
+      await Promise.all(Array.from({ length: size - 1 }, (_, i) => start(i + 2)))
+    },
+    begin: () => {},
+    leave() {
+      for (const { calls } of members.values()) calls.leave().catch(() => {})
+    },
+    async drain(limitMs) {
+      ending = true
+      clearInterval(beat)
+      const all = [...members.values()]
+      for (const { calls } of all) calls.drain.asEvent(limitMs).catch(() => {})
+      await endsWithin(limitMs + endGraceMs, Promise.all(all.map(({ exited }) => exited)))
+      for (const { child } of members.values()) child.process.kill('SIGKILL')
+    },
+  }
+}
+
+const failed = 'a worker could not start'
+
+/** Whole lines: two processes that wrote to one pipe would cut each other's in two. */
+function forwardLines({ process: { stdout } }: Child, log: Log): void {
+  const lines = createLineReader(maxLineBytes, (line) => {
+    if (line !== undefined) log.writeLine(line)
+  })
+  stdout?.on('data', (chunk: Buffer) => lines.push(chunk))
+  stdout?.on('end', () => lines.end())
+}

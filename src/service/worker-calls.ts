@@ -1,0 +1,86 @@
+/** What the first process and its workers ask of each other, over the channel that Node opens between them. */
+
+import { type BirpcReturn, createBirpc } from 'birpc'
+import type { Spending } from '../state/replay.ts'
+import type { RevocationEntry } from '../state/revocations.ts'
+import type { Counts } from './figures.ts'
+
+/** What a worker asks of the first process. */
+export interface CallsToFirst {
+  begin(): WorkerStart
+  /** It answers checks from now on. */
+  serving(addresses: readonly string[]): void
+  /** A proof is good for one request, whichever worker it comes to. */
+  spend(key: string, expiresAt: number, now: number): Spending | Promise<Spending>
+  /** Told to drain, it has: all that it has counted. */
+  ended(counts: Counts): Promise<void>
+}
+
+/** What the first process asks of a worker. */
+export interface CallsToWorker {
+  /** Also the question whether it still lives. */
+  state(): Promise<WorkerState>
+  counts(): Promise<Counts>
+  revoke(entries: readonly RevocationEntry[]): Promise<'stored' | 'unavailable'>
+  leave(): Promise<void>
+  /** Begins the drain; `ended` tells of its end. */
+  drain(limitMs: number): void
+}
+
+export interface WorkerStart {
+  /** From 1; the one that replaces it has the same. */
+  readonly number: number
+  readonly addresses: readonly string[]
+  /** What the first process remembers for all; undefined where Redis does. */
+  readonly memory: WorkerMemory | undefined
+}
+
+export interface WorkerMemory {
+  /** Unix seconds. */
+  readonly remembersSince: number
+  readonly nonceKey: Uint8Array
+  readonly revocations: readonly RevocationEntry[]
+}
+
+export interface WorkerState {
+  readonly policyRevision: string
+  readonly connections: number
+  readonly inFlight: number
+}
+
+/** The process at the other end: a worker, or for a worker its own `process`. */
+interface Channel {
+  send?(message: unknown, handle?: undefined, options?: object, done?: Done): unknown
+  on(event: 'message', listener: (message: unknown) => void): unknown
+}
+
+type Done = (error: Error | null) => void
+
+export type First = BirpcReturn<CallsToFirst, CallsToWorker>
+export type Worker = BirpcReturn<CallsToWorker, CallsToFirst>
+
+/** Who does not answer within this has lost its event loop. */
+export const answerLimitMs = 10_000
+
+export function callFirst(channel: Channel, own: CallsToWorker): First {
+  return createBirpc<CallsToFirst, CallsToWorker>(own, over(channel))
+}
+
+export function callWorker(channel: Channel, own: CallsToFirst): Worker {
+  return createBirpc<CallsToWorker, CallsToFirst>(own, over(channel))
+}
+
+function over(channel: Channel) {
+  return {
+    timeout: answerLimitMs,
+    post: (message: unknown) =>
+      new Promise<void>((resolve, reject) => {
+        channel.send?.(message, undefined, {}, (error) =>
+          error === null ? resolve() : reject(error),
+        )
+      }),
+    on: (take: (message: unknown) => void) => channel.on('message', take),
+    // An answer that cannot be sent has nobody left who waits for it; a question that cannot be sent rejects.
+    onGeneralError: (_: Error, answered?: string) => answered !== undefined,
+  }
+}

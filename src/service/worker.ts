@@ -1,0 +1,77 @@
+/** A worker: answers checks on the port that all workers share, and goes when the first process says so, or is gone. */
+
+import { subscribe } from 'node:diagnostics_channel'
+import type { Socket } from 'node:net'
+import { cannotRun, exitCode } from '../exit.ts'
+import { createLog, type LogLevel } from '../observe/log.ts'
+import { nowSeconds, prepareAnswering } from './answering.ts'
+import { countsOf } from './figures.ts'
+import type { ServeSettings } from './serve.ts'
+import { createTools, createToolsOfWorker } from './tools.ts'
+import { startTracing } from './tracing.ts'
+import { callFirst, type WorkerStart } from './worker-calls.ts'
+
+/** Returns the exit code. */
+export async function serveAsWorker(settings: ServeSettings): Promise<number> {
+  // What stops the service is the first process's affair: a terminal and systemd send their signals to all.
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => {})
+  const connections = countConnections()
+  const begun = Promise.withResolvers<Awaited<ReturnType<typeof prepare>>>()
+  const toldToEnd = Promise.withResolvers<number>()
+  const first = callFirst(process, {
+    async state() {
+      const { keeper, inFlight } = (await begun.promise).answering
+      const { revision } = keeper.current.policy
+      return { policyRevision: revision, connections: connections(), inFlight: inFlight() }
+    },
+    counts: async () => countsOf((await begun.promise).answering.observers),
+    revoke: async (entries) => (await begun.promise).tools.revocations.add(entries),
+    leave: async () => (await begun.promise).answering.leave(),
+    drain: (limitMs) => toldToEnd.resolve(limitMs),
+  })
+
+  async function prepare({ number, memory }: WorkerStart) {
+    // The first process tells of what all do alike.
+    const log = createLog(atLeastWarn(settings.logLevel), { worker: number })
+    const tools =
+      memory === undefined
+        ? await createTools(settings, log, nowSeconds)
+        : await createToolsOfWorker(memory, first.spend, nowSeconds)
+    const tracing = await startTracing(log)
+    const traces = tracing?.traces
+    const answering = await prepareAnswering(settings, { log, tools, traces, shared: true })
+    return { log, tools, tracing, answering }
+  }
+
+  const start = await first.begin()
+  const prepared = await prepare(start)
+  begun.resolve(prepared)
+  const { log, tools, tracing, answering } = prepared
+  await Promise.race([answering.tried(), toldToEnd.promise])
+  answering.begin()
+  await first.serving(await answering.listen(start.addresses).catch(cannotRun))
+  await answering.drain(await toldToEnd.promise)
+  await first.ended(await countsOf(answering.observers)).catch(() => {})
+  answering.keeper.close()
+  await Promise.all([tools.close(), tracing?.close()])
+  await log.close()
+  process.disconnect()
+  return exitCode.good
+}
+
+function atLeastWarn(level: LogLevel): LogLevel {
+  return level === 'info' ? 'warn' : level
+}
+
+/** Every socket that a server of this process takes is one of Envoy's: a worker listens for nothing else. */
+function countConnections(): () => number {
+  let open = 0
+  subscribe('net.server.socket', (message) => {
+    const { socket } = message as { readonly socket: Socket }
+    open++
+    socket.once('close', () => {
+      open--
+    })
+  })
+  return () => open
+}
