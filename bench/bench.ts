@@ -33,10 +33,12 @@ async function measureRows(
   // The first round is not counted: caches fill, and code is compiled.
   for (let round = 0; round <= repetitions; round++) {
     say(round === 0 ? 'warming up' : `repetition ${round} of ${repetitions}`)
-    for (const [i, { subject, ask, count, inFlight }] of rows.entries()) {
+    for (const [i, row] of rows.entries()) {
+      const { subject, ask, count, inFlight, connections } = row
       const asked = Math.ceil(count * scale)
       const questions = await ask(material, asked)
-      const sample = await (subjects[subject] as RunningSubject).drive(questions, asked, inFlight)
+      const { drive } = subjects[subject] as RunningSubject
+      const sample = await drive(questions, asked, inFlight, connections)
       if (round > 0) samples[i]?.push(roundSample(sample))
     }
   }
@@ -65,6 +67,8 @@ async function main(): Promise<void> {
   }
   const subjects: Subjects = {
     floor: keep(await startFloor()),
+    floorOfTwo: keep(await startFloor(2)),
+    workers: keep(await startServe(material.policyFile, 2)),
     meshbind: keep(await startServe(material.policyFile)),
     crowded: keep(await startServe(material.crowdedPolicyFile)),
     jose: keep(startJose(material.proofKey)),

@@ -1,5 +1,5 @@
 /**
- * A load generator for unary gRPC over one HTTP/2 connection (RFC 9113), lean enough not to be what is measured: every
+ * A load generator for unary gRPC over HTTP/2 (RFC 9113), lean enough not to be what is measured: every
  * request's frames are made beforehand, only stream ids are written while it runs, answers are counted by their frames.
  */
 
@@ -13,8 +13,10 @@ export interface LoadOptions {
   readonly messages: readonly Buffer[]
   /** How many requests to send in all. */
   readonly count: number
-  /** How many are under way at once. */
+  /** How many are under way at once, on all connections together. */
   readonly concurrency: number
+  /** One, unless there is a number. */
+  readonly connections?: number
   /** Told each answer's DATA payload (gRPC prefix and message), while it is still in the receive buffer. */
   readonly onMessage?: (payload: Buffer) => void
 }
@@ -40,7 +42,21 @@ const flag = { endStream: 1, ack: 1, endHeaders: 4 }
 const frameHeaderBytes = 9
 const hugeWindow = 0x7fff0000
 
-export function runLoad(options: LoadOptions): Promise<LoadResult> {
+export async function runLoad({ connections = 1, ...options }: LoadOptions): Promise<LoadResult> {
+  const begin = performance.now()
+  const shares = Array.from({ length: connections }, (_, i) => {
+    const share = (whole: number) => Math.floor((whole + i) / connections)
+    const from = Math.floor((i * options.messages.length) / connections)
+    const messages = [...options.messages.slice(from), ...options.messages.slice(0, from)]
+    const of = { count: share(options.count), concurrency: share(options.concurrency), messages }
+    return driveConnection({ ...options, ...of })
+  })
+  const latencies = (await Promise.all(shares)).flatMap((each) => [...each])
+  return summarise(latencies, (performance.now() - begin) / 1000)
+}
+
+/** Milliseconds that each answer took. */
+function driveConnection(options: LoadOptions): Promise<Float64Array> {
   return new Promise((resolve, reject) => {
     const socket = connect(options.port, '127.0.0.1')
     socket.setNoDelay(true)
@@ -52,7 +68,6 @@ export function runLoad(options: LoadOptions): Promise<LoadResult> {
     let nextStream = 1
     let sendWindow = 65_535
     let pending: Buffer = Buffer.alloc(0)
-    let begin = 0
 
     const sendMore = () => {
       const burst: Buffer[] = []
@@ -79,7 +94,7 @@ export function runLoad(options: LoadOptions): Promise<LoadResult> {
       latencies[done++] = performance.now() - at
       if (done === options.count) {
         socket.destroy()
-        resolve(summarise(latencies, (performance.now() - begin) / 1000))
+        resolve(latencies)
       }
     }
 
@@ -122,7 +137,6 @@ export function runLoad(options: LoadOptions): Promise<LoadResult> {
       const window = Buffer.alloc(4)
       window.writeUInt32BE(hugeWindow - 65_535)
       writeFrame(socket, frameType.windowUpdate, 0, 0, window)
-      begin = performance.now()
       sendMore()
     })
   })
@@ -193,8 +207,8 @@ function writeFrame(
   socket.write(frame(type, flags, stream, payload))
 }
 
-function summarise(latencies: Float64Array, seconds: number): LoadResult {
-  const sorted = latencies.toSorted()
+function summarise(latencies: readonly number[], seconds: number): LoadResult {
+  const sorted = Float64Array.from(latencies).sort()
   const at = (share: number) =>
     sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
   return { seconds, perSecond: latencies.length / seconds, p50: at(0.5), p99: at(0.99) }

@@ -20,6 +20,7 @@ export async function measure(
   messages: readonly Buffer[],
   count: number,
   concurrency: number,
+  connections = 1,
 ): Promise<Sample> {
   let refused = 0
   let answers = 0
@@ -30,6 +31,7 @@ export async function measure(
     messages,
     count,
     concurrency,
+    connections,
     onMessage: (payload) => {
       if (answers++ % verifyEvery !== 0) return
       if (decodeCheckResponse(payload.subarray(5)).status?.code !== 0) refused++
@@ -50,7 +52,15 @@ export async function measure(
 
 const clockTicksPerSecond = 100
 
+/** Of the process and of those that it has started: workers. */
 async function cpuSeconds(pid: number): Promise<number> {
+  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '')
+  const pids = [pid, ...children.split(' ').filter(Boolean).map(Number)]
+  const all = await Promise.all(pids.map(ownCpuSeconds))
+  return all.reduce((sum, seconds) => sum + seconds, 0)
+}
+
+async function ownCpuSeconds(pid: number): Promise<number> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return (Number(fields[11]) + Number(fields[12])) / clockTicksPerSecond

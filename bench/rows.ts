@@ -4,13 +4,22 @@ import type { Material } from './material.ts'
 import type { PeerName } from './peers.ts'
 import type { Comparison, Row } from './results.ts'
 
-export type SubjectName = 'floor' | 'meshbind' | 'crowded' | 'jose' | PeerName
+export type SubjectName =
+  | 'floor'
+  | 'floorOfTwo'
+  | 'meshbind'
+  | 'crowded'
+  | 'workers'
+  | 'jose'
+  | PeerName
 
 export interface CheckRow extends Row {
   readonly subject: SubjectName
   readonly count: number
   /** How many are under way at once. */
   readonly inFlight: 1 | 32
+  /** One, unless there is a number. */
+  readonly connections?: number
   /** The questions; jose gets proofs, and verifies them alone. */
   readonly ask: (material: Material, count: number) => Questions | Promise<Questions>
 }
@@ -145,6 +154,36 @@ export const checkRows: readonly CheckRow[] = [
     ask: (material, count) => material.neverIntrospected(count),
   },
   {
+    id: 'floorOfTwo',
+    title: 'floor, two processes',
+    subject: 'floorOfTwo',
+    count: many,
+    inFlight: 32,
+    connections: 4,
+    sent: 'as “floor”, over four connections to two processes that share the port',
+    ask: warm,
+  },
+  {
+    id: 'workers',
+    title: 'warm, two workers',
+    subject: 'workers',
+    count: many,
+    inFlight: 32,
+    connections: 4,
+    sent: 'as “warm”, over four connections to `--workers 2`',
+    ask: warm,
+  },
+  {
+    id: 'workersDpop',
+    title: 'DPoP, two workers',
+    subject: 'workers',
+    count: some,
+    inFlight: 32,
+    connections: 4,
+    sent: 'as “DPoP”, over four connections to `--workers 2`; each proof is spent in the first process',
+    ask: (material, count) => material.proofs(count),
+  },
+  {
     id: 'opa',
     title: 'OPA-Envoy, warm',
     subject: 'opa',
@@ -192,10 +231,14 @@ export const checkComparisons: readonly Comparison[] = [
   { title: 'never seen / jose 32 at once', ...rate('cold', 'joseAtOnce') },
   { title: 'DPoP / jose 32 at once', ...rate('dpop', 'joseAtOnce') },
   { title: 'introspected, known / warm', ...rate('opaque', 'warm') },
+  { title: 'two workers / floor of two processes', ...rate('workers', 'floorOfTwo') },
+  { title: 'two workers / one, warm', ...rate('workers', 'warm') },
+  { title: 'two workers / one, DPoP', ...rate('workersDpop', 'dpop') },
   { title: 'p99, warm / floor', ...p99('warm', 'floor'), target: atMost(1.5) },
   { title: 'CPU, warm / floor', ...cpu('warm', 'floor') },
   { title: 'CPU, two hops / warm', ...cpu('hops', 'warm') },
   { title: 'CPU, 1,000 routes / warm', ...cpu('crowded', 'warm') },
+  { title: 'CPU, two workers / floor of two', ...cpu('workers', 'floorOfTwo') },
   { title: 'CPU, never seen / jose in turn', ...cpu('cold', 'jose') },
   { title: 'CPU, DPoP / jose in turn', ...cpu('dpop', 'jose') },
   {

@@ -10,8 +10,13 @@ import type { Peer } from './peers.ts'
 import type { Sample } from './results.ts'
 import type { Questions, SubjectName } from './rows.ts'
 
-/** Sends so many questions, so many at once, and tells how it went. */
-export type Drive = (questions: Questions, count: number, inFlight: number) => Promise<Sample>
+/** Sends so many questions, so many at once, over so many connections, and tells how it went. */
+export type Drive = (
+  questions: Questions,
+  count: number,
+  inFlight: number,
+  connections?: number,
+) => Promise<Sample>
 
 export interface RunningSubject {
   readonly pid: number
@@ -23,21 +28,22 @@ export interface RunningSubject {
 
 export type Subjects = { readonly [name in SubjectName]?: RunningSubject }
 
-function forkBeside(name: string): ChildProcess {
-  const child = fork(fileURLToPath(new URL(`./${name}`, import.meta.url)))
+function forkBeside(name: string, args: readonly string[] = []): ChildProcess {
+  const child = fork(fileURLToPath(new URL(`./${name}`, import.meta.url)), args)
   endWithThisProcess(child)
   return child
 }
 
 function serve(name: string, port: number, pid: number, stop: () => unknown): RunningSubject {
   const subject = { name, port, pid }
-  const drive: Drive = (questions, count, inFlight) =>
-    measure(subject, questions as readonly Buffer[], count, inFlight)
+  const drive: Drive = (questions, count, inFlight, connections) =>
+    measure(subject, questions as readonly Buffer[], count, inFlight, connections)
   return { port, pid, drive, stop }
 }
 
-export async function startFloor(): Promise<RunningSubject> {
-  const child = forkBeside('floor.ts')
+/** @param processes That share the port, as meshbind's workers do. */
+export async function startFloor(processes = 1): Promise<RunningSubject> {
+  const child = forkBeside('floor.ts', [String(processes)])
   const { port } = await new Promise<{ port: number }>((resolve) =>
     child.once('message', (message) => resolve(message as { port: number })),
   )
@@ -45,10 +51,10 @@ export async function startFloor(): Promise<RunningSubject> {
 }
 
 /** The real command, its decision log as `deny` leaves it: empty, because every check of a bench is allowed. */
-export async function startServe(policyFile: string): Promise<RunningSubject> {
+export async function startServe(policyFile: string, workers = 1): Promise<RunningSubject> {
   const { port, pid, stop } = await startMeshbind([
     ...['--policy', policyFile, '--listen', '127.0.0.1:0', '--admin', 'off'],
-    ...['--decision-log', 'deny', '--deadline', '5s'],
+    ...['--decision-log', 'deny', '--deadline', '5s', '--workers', String(workers)],
   ])
   return serve('meshbind', port, pid, stop)
 }

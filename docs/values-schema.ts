@@ -99,6 +99,7 @@ const properties: { readonly [key: string]: Schema } = {
     grpcPort: port,
     probePort: port,
     deadline: duration,
+    workers: { type: 'integer', minimum: 1, maximum: 64 },
     maxInFlight: count,
     maxConnectionAge: { type: 'string', pattern: '^(off|[0-9]{1,7}(s|m|h))$' },
     shutdownDelaySeconds: seconds,

@@ -11,6 +11,7 @@ import {
   milliseconds,
   positiveInteger,
   stateAddress,
+  workerCount,
 } from './settings.ts'
 
 export interface ServeFlags {
@@ -56,7 +57,7 @@ export function serveSettings(flags: ServeFlags): ServeSettings {
         : connectionAge('--max-connection-age', flags.maxConnectionAge),
     state: stateAddress('--state', flags.state),
     replicas: positiveInteger('--replicas', flags.replicas),
-    workers: positiveInteger('--workers', flags.workers),
+    workers: workerCount('--workers', flags.workers),
     nonceKeyFile: flags.nonceKeyFile,
     logLevel: flags.logLevel,
     decisionLog: decisionLogMode('--decision-log', flags.decisionLog),

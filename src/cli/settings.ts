@@ -42,6 +42,14 @@ export function positiveInteger(flag: string, text: string): number {
   return Number(text)
 }
 
+const maxWorkers = 64
+
+export function workerCount(flag: string, text: string): number {
+  const count = positiveInteger(flag, text)
+  if (count > maxWorkers) throw new CommandError(`${flag}: ${count} is more than ${maxWorkers}`)
+  return count
+}
+
 export function listenAddress(flag: string, text: string): string {
   if (!isListenAddress(text)) {
     throw new CommandError(

@@ -59,7 +59,7 @@ export function createFleet(size: number, tools: LiveTools, log: Log): Fleet {
   function start(number: number): Promise<readonly string[]> {
     const { promise, resolve, reject } = Promise.withResolvers<readonly string[]>()
     const gone = Promise.withResolvers<void>()
-    const child = cluster.fork()
+    const child = cluster.fork({ NODE_OPTIONS: divideHeap(process.env['NODE_OPTIONS'], size) })
     const calls = callWorker(child, {
       begin: () => ({ number, addresses, memory: tools.memory() }),
       serving(listening) {
@@ -197,6 +197,14 @@ export function createFleet(size: number, tools: LiveTools, log: Log): Fleet {
 }
 
 const failed = 'a worker could not start'
+
+/** What the container has is there once: `--max-old-space-size` and `-percentage` are for the service, and each worker gets its share. */
+export function divideHeap(nodeOptions = '', workers: number): string {
+  return nodeOptions.replace(
+    /(--max[-_]old[-_]space[-_]size(?:[-_]percentage)?=)(\d+)/g,
+    (_, option: string, whole: string) => option + Math.max(1, Math.floor(Number(whole) / workers)),
+  )
+}
 
 /** Whole lines: two processes that wrote to one pipe would cut each other's in two. */
 function forwardLines({ process: { stdout } }: Child, log: Log): void {

@@ -67,6 +67,7 @@ withHelm(
       decisionLog: 'sample:1',
       bindAddress: '[::]',
       maxInFlight: 1,
+      workers: 64,
     }
     const { args } = await serverOf({ server, replicaCount: 1 })
     const settings = serveSettings(readArguments(args).flags)
@@ -76,6 +77,7 @@ withHelm(
     t.is(settings.maxConnectionAgeMs, 1_800_000)
     t.is(settings.shutdownDelayMs, 0)
     t.is(settings.drainMs, 3_600_000)
+    t.is(settings.workers, 64)
   },
 )
 
