@@ -57,8 +57,6 @@ async function stepTogether(stage: Stage) {
 
 const proofs: Scenario = {
   ...{ name: 'clock-proofs', covers: ['F7'], short: false, recoverySeconds: 3, clock, without },
-  known:
-    'Memory judges by the latest time that it has seen, so that nothing it has forgotten comes back. Until the clock is there again, or meshbind is restarted, fresh proofs are refused as replayed: closed, not open.',
   title: 'all clocks step +1 h and back; fresh proofs pass again, those of before do not (memory)',
   fault: stepTogether,
 }

@@ -44,7 +44,9 @@ export async function createTools(
   const fixedKey = await readNonceKey(settings.nonceKeyFile)
   if (settings.state === 'memory') {
     const remembersSince = clock()
-    const replay = createMemoryReplay(remembersSince)
+    const replay = createMemoryReplay(remembersSince, {
+      monotonic: () => performance.now() / 1000,
+    })
     const revocations = createMemoryRevocations(clock)
     const nonceKey = fixedKey ?? randomBytes(minNonceKeyBytes)
     return {

@@ -2,76 +2,97 @@
 
 import type { ReplayStore } from './replay.ts'
 
+export interface MemoryReplayOptions {
+  readonly maxEntries?: number
+  /**
+   * Seconds that pass evenly, whatever is done to the clock. Without it the clock is held to be right; a wrong hour
+   * then has proofs refused until that hour is over.
+   */
+  readonly monotonic?: () => number
+}
+
 /**
  * How many expired keys one call deletes at most, unless room is short: more than the one that it may add, and few
  * enough that no request pays for a flood that has passed (500,000 deletions at once take 100 ms).
  */
 const deletionsPerSpend = 8
 
+/** The keys that expire in one second. */
 interface Bucket {
   readonly second: number
   readonly keys: string[]
+  /** When that second ends if nobody touches the clock, by the monotonic one. */
+  until: number
+  forgotten: boolean
 }
 
+/**
+ * A key is forgotten when its second has passed by the clock and its time by the monotonic clock too: a clock that is
+ * ahead for a while, and put right, costs no memory of what was spent.
+ */
 export function createMemoryReplay(
   startedAt: number,
-  maxEntries = 500_000,
+  { maxEntries = 500_000, monotonic }: MemoryReplayOptions = {},
 ): ReplayStore & { readonly size: number } {
-  /** The last second in which each key is remembered. */
-  const lastSeconds = new Map<string, number>()
-  /** The keys by that second. */
+  const bucketOf = new Map<string, Bucket>()
+  /** By second. */
   const live = new Map<number, Bucket>()
   const expired: Bucket[] = []
-  /** The latest time seen: a clock that is set back brings nothing back that has been forgotten. */
+  /** What expires by then may have been spent and forgotten: it is not taken again, wherever the clock is set. */
+  let forgottenUntil = Number.NEGATIVE_INFINITY
   let latest = Number.NEGATIVE_INFINITY
+  let lookedAt = { clock: Number.NaN, monotonic: Number.NaN }
 
   /** Once per second, over buckets and not over keys: as many as a proof may live seconds. */
-  function passTo(second: number): void {
-    if (second <= latest) return
-    latest = second
+  function passTo(now: number, elapsed: number): void {
+    const clock = Math.floor(now)
+    if (clock === lookedAt.clock && elapsed < lookedAt.monotonic + 1) return
+    lookedAt = { clock, monotonic: elapsed }
     for (const bucket of live.values()) {
-      if (bucket.second >= second) continue
+      if (bucket.second >= clock || bucket.until >= elapsed) continue
       live.delete(bucket.second)
+      bucket.forgotten = true
+      forgottenUntil = Math.max(forgottenUntil, bucket.second)
       expired.push(bucket)
     }
   }
 
   function forgetSome(): void {
     let left = deletionsPerSpend
-    while (left > 0 || lastSeconds.size >= maxEntries) {
+    while (left > 0 || bucketOf.size >= maxEntries) {
       const bucket = expired.at(-1)
       if (bucket === undefined) return
       const key = bucket.keys.pop()
       if (key === undefined) expired.pop()
       // Otherwise it was spent again after it had expired, and stands in a live bucket too.
-      else if (lastSeconds.get(key) === bucket.second) lastSeconds.delete(key)
+      else if (bucketOf.get(key) === bucket) bucketOf.delete(key)
       left--
     }
   }
 
-  function remember(key: string, second: number): void {
-    lastSeconds.set(key, second)
-    const bucket = live.get(second)
-    if (bucket === undefined) live.set(second, { second, keys: [key] })
-    else bucket.keys.push(key)
+  function remember(key: string, second: number, until: number): void {
+    const bucket = live.get(second) ?? { second, keys: [], until, forgotten: false }
+    bucket.until = Math.max(bucket.until, until)
+    bucket.keys.push(key)
+    live.set(second, bucket)
+    bucketOf.set(key, bucket)
   }
 
   return {
     remembersSince: startedAt,
     /** Expired keys that are yet to be deleted count. */
     get size() {
-      return lastSeconds.size
+      return bucketOf.size
     },
     spend(key, expiresAt, now) {
+      latest = Math.max(latest, now)
+      const elapsed = monotonic?.() ?? latest
       const second = Math.ceil(expiresAt)
-      passTo(Math.floor(now))
+      passTo(now, elapsed)
       forgetSome()
-      // What expires before the latest time seen may have been spent and forgotten: a check that read its clock before
-      // another check did comes here, and every check does after the clock was set back.
-      if (second < latest) return 'spent'
-      if ((lastSeconds.get(key) ?? Number.NEGATIVE_INFINITY) >= latest) return 'spent'
-      if (lastSeconds.size >= maxEntries) return 'full'
-      remember(key, second)
+      if (bucketOf.get(key)?.forgotten === false || second <= forgottenUntil) return 'spent'
+      if (bucketOf.size >= maxEntries) return 'full'
+      remember(key, second, elapsed + second - now)
       return 'fresh'
     },
   }

@@ -196,7 +196,9 @@ test('G142: a request that is refused for something else leaves its proof unspen
 })
 
 test('G143: a full store refuses new proofs with 503 and still knows the old ones', async (t) => {
-  const full = await process('disabled', { replay: createMemoryReplay(start - 3600, 2) })
+  const full = await process('disabled', {
+    replay: createMemoryReplay(start - 3600, { maxEntries: 2 }),
+  })
   const proofs = await Promise.all([1, 2, 3].map(() => client.proof(token, { iat: start })))
   const [one = '', two = '', three = ''] = proofs
   t.is(await at(full, start, one), '')
@@ -214,7 +216,7 @@ test('G143: a full store refuses new proofs with 503 and still knows the old one
 
 test('G143: 200,000 distinct jti take no more than the bound, and none that lives is forgotten', (t) => {
   const bound = 50_000
-  const replay = createMemoryReplay(start - 3600, bound)
+  const replay = createMemoryReplay(start - 3600, { maxEntries: bound })
   const proofOf = (i: number) => ({
     method: 'dpop' as const,
     proofs: [

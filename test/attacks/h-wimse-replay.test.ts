@@ -167,7 +167,7 @@ test('H154, RFC 9449 §11.1: a WPT and a DPoP proof in one request are both spen
 })
 
 test('G143 for WPTs: a store that is full, or does not answer, allows nothing (wpt-01 §3.3)', async (t) => {
-  const full = await process(createMemoryReplay(now - 3600, 1))
+  const full = await process(createMemoryReplay(now - 3600, { maxEntries: 1 }))
   t.is(outcome(await full.ask(wit, await orders.proof({ wit }))), 'allowed')
   const verdict = await full.ask(wit, await orders.proof({ wit }))
   t.is(outcome(verdict), 'state_unavailable the replay store is full')

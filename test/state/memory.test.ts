@@ -25,7 +25,7 @@ test('a key is remembered through its last second and forgotten in the next', (t
 })
 
 test('a full store refuses new keys, still knows the old ones, and has room once some have expired', (t) => {
-  const replay = createMemoryReplay(now, 3)
+  const replay = createMemoryReplay(now, { maxEntries: 3 })
   for (const [key, seconds] of [
     ['a', 10],
     ['b', 10],
@@ -90,14 +90,24 @@ test('it forgets a flood in small steps: one call after it deletes few keys', (t
 
 /** A list, searched whole: right by inspection. */
 function createNaiveReplay(maxEntries: number) {
-  let live: { key: string; last: number }[] = []
-  let latest = Number.NEGATIVE_INFINITY
-  return (key: string, expiresAt: number, time: number) => {
-    latest = Math.max(latest, time)
-    live = live.filter(({ last }) => last >= latest)
-    if (expiresAt < latest || live.some((entry) => entry.key === key)) return 'spent'
+  let live: { key: string; last: number; until: number }[] = []
+  let forgottenUntil = Number.NEGATIVE_INFINITY
+  return (key: string, expiresAt: number, time: number, elapsed: number) => {
+    const isOver = ({ last, until }: { last: number; until: number }) =>
+      last < time && until < elapsed
+    forgottenUntil = Math.max(forgottenUntil, ...live.filter(isOver).map(({ last }) => last))
+    live = live.filter((entry) => !isOver(entry))
+    if (expiresAt <= forgottenUntil || live.some((entry) => entry.key === key)) return 'spent'
     if (live.length >= maxEntries) return 'full'
-    live.push({ key, last: expiresAt })
+    const until = elapsed + expiresAt - time
+    // All that expire in one second go together.
+    for (const entry of live)
+      if (entry.last === expiresAt) entry.until = Math.max(entry.until, until)
+    const longest = Math.max(
+      until,
+      ...live.filter(({ last }) => last === expiresAt).map((e) => e.until),
+    )
+    live.push({ key, last: expiresAt, until: longest })
     return 'fresh'
   }
 }
@@ -105,9 +115,13 @@ function createNaiveReplay(maxEntries: number) {
 const call = fc.record({
   key: fc.constantFrom(...'abcdefghijklmnopqrstuvwxyz'),
   life: fc.integer({ min: 0, max: 12 }),
+  /** Of the clock, and what the monotonic one goes on meanwhile. */
   step: fc.oneof(
-    { weight: 6, arbitrary: fc.integer({ min: 0, max: 2 }) },
-    { weight: 1, arbitrary: fc.integer({ min: -5, max: 30 }) },
+    { weight: 6, arbitrary: fc.integer({ min: 0, max: 2 }).map((s) => [s, s] as const) },
+    {
+      weight: 1,
+      arbitrary: fc.tuple(fc.integer({ min: -40, max: 40 }), fc.integer({ min: 0, max: 30 })),
+    },
   ),
 })
 
@@ -118,12 +132,14 @@ test('it answers as a naive list does, whatever the keys, lives, sizes and steps
       fc.integer({ min: 1, max: 12 }),
       fc.array(call, { maxLength: 200, size: 'max' }),
       (maxEntries, calls) => {
-        const replay = createMemoryReplay(now, maxEntries)
-        const naive = createNaiveReplay(maxEntries)
         let time = now
+        let elapsed = 0
+        const replay = createMemoryReplay(now, { maxEntries, monotonic: () => elapsed })
+        const naive = createNaiveReplay(maxEntries)
         for (const { key, life, step } of calls) {
-          time += step
-          const expected = naive(key, time + life, time)
+          time += step[0]
+          elapsed += step[1]
+          const expected = naive(key, time + life, time, elapsed)
           seen.add(expected)
           if (replay.spend(key, time + life, time) !== expected) return false
           if (replay.size > maxEntries) return false
@@ -134,4 +150,44 @@ test('it answers as a naive list does, whatever the keys, lives, sizes and steps
     { numRuns: 500 },
   )
   t.deepEqual([...seen].toSorted(), ['fresh', 'full', 'spent'])
+})
+
+test('F7: nothing is spent twice while its age is right, whatever is done to the clock', (t) => {
+  fc.assert(
+    fc.property(fc.array(call, { maxLength: 200, size: 'max' }), (calls) => {
+      const maxAge = 12
+      let time = now
+      let elapsed = 0
+      const replay = createMemoryReplay(now, { monotonic: () => elapsed })
+      const taken = new Set<string>()
+      for (const { key, life, step } of calls) {
+        time += step[0]
+        elapsed += step[1]
+        // One proof has one key and one end, as its `jti` and `iat` do; it is looked at only while it is young enough.
+        const expiresAt = now + ((key.charCodeAt(0) * 7 + life) % 100)
+        const proof = `${key} ${expiresAt}`
+        if (time > expiresAt || time < expiresAt - maxAge) continue
+        if (replay.spend(proof, expiresAt, time) !== 'fresh') continue
+        if (taken.has(proof)) return false
+        taken.add(proof)
+      }
+      return true
+    }),
+    { numRuns: 500 },
+  )
+  t.pass()
+})
+
+test('F7: after an hour that was wrong for a moment fresh proofs are taken, and those of before are spent', (t) => {
+  let elapsed = 0
+  const replay = createMemoryReplay(now, { monotonic: () => elapsed })
+  t.is(replay.spend('before', now + 90, now), 'fresh')
+  elapsed += 1
+  t.is(replay.spend('of that hour', now + 3690, now + 3600), 'fresh')
+  elapsed += 1
+  t.is(replay.spend('before', now + 90, now + 2), 'spent')
+  t.is(replay.spend('after', now + 92, now + 2), 'fresh')
+  elapsed += 200
+  t.is(replay.spend('long after', now + 290, now + 202), 'fresh')
+  t.is(replay.spend('of that hour', now + 3690, now + 3600), 'spent')
 })
