@@ -41,7 +41,14 @@ export interface Service {
   openFiles(): number
   metric(name: string): Promise<number>
   isReady(): Promise<boolean>
+  /** Those that serve, by their number; none where it answers the checks itself. */
+  workers(): Promise<readonly WorkerSeen[]>
   stop(): Promise<number | null>
+}
+
+export interface WorkerSeen {
+  readonly worker: number
+  readonly pid: number
 }
 
 export async function startService(options: ServiceOptions): Promise<Service> {
@@ -124,6 +131,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       const text = await (await page('/metrics')).text()
       const lines = text.split('\n').filter((line) => line.startsWith(name))
       return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)
+    },
+    async workers() {
+      const { workers = [] } = (await (await page('/policy')).json()) as {
+        readonly workers?: readonly (WorkerSeen & { readonly serving: boolean })[]
+      }
+      return workers.filter(({ serving }) => serving)
     },
     stop: () => end(child, 15_000),
   }

@@ -157,8 +157,6 @@ const rolling: Scenario = {
 
 const hungClient: Scenario = {
   ...{ name: 'hung-client', covers: ['F2'], short: false, recoverySeconds: 2, soundDuring: 1 },
-  known:
-    'The process has said that it is stopped, and waits for a peer that never closes its half of the connection. A supervisor ends it when its own grace is over.',
   title: 'SIGTERM while a client has an HTTP/2 connection open, says nothing, and reads nothing',
   rig: replicas,
   async fault(stage) {
@@ -181,4 +179,36 @@ function hangOn(rig: Rig, replica: number) {
   return socket
 }
 
-export const processScenarios = [kill, killShared, pause, rolling, hungClient]
+const workerKilled: Scenario = {
+  ...{ name: 'worker-killed', covers: ['F1'], short: true, recoverySeconds: 3, soundDuring: 0.9 },
+  title: 'kill -9 of one of two workers, again and again; proofs in memory',
+  rig: { args: ['--workers', '2'] },
+  without: 'memory is the first process’s alone',
+  async fault({ rig, load, traffic, many, progress }) {
+    const [service] = rig.services
+    const spent = [...traffic.spentOnes]
+    const kills = many(2, 10)
+    for (let n = 1; n <= kills; n++) {
+      const [victim, other] = (await service?.workers()) ?? []
+      if (victim === undefined || other === undefined) break
+      process.kill(n % 2 === 0 ? other.pid : victim.pid, 'SIGKILL')
+      progress(`a worker killed (${n} of ${kills})`)
+      const until = performance.now() + 1000 * readyLimitSeconds
+      await sleep(100)
+      while ((await service?.workers())?.length !== 2 && performance.now() < until) await sleep(100)
+    }
+    const ended = await service?.metric('meshbind_worker_ends_total')
+    const workers = (await service?.workers())?.length
+    return [
+      onlyRefusedAs(load, ['envoy 403', 'envoy 503']),
+      await replayAll(load, spent, 'by every worker'),
+      claim(
+        'each was replaced',
+        ended === kills && workers === 2,
+        `${ended} ended, ${workers} serve`,
+      ),
+    ]
+  },
+}
+
+export const processScenarios = [kill, killShared, pause, rolling, hungClient, workerKilled]
