@@ -168,7 +168,7 @@ export const metricList = {
   meshbind_worker_connections: {
     type: 'gauge',
     unit: 'count',
-    help: 'Connections of each worker, a few seconds ago. Absent without --workers.',
+    help: 'Connections of each worker. Absent without --workers.',
     labels: { worker: 'its number, from 1' },
   },
   meshbind_in_flight: {

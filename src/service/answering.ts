@@ -1,6 +1,7 @@
 /** What answers checks: the policy that is kept, who is told of decisions, and the gRPC server. A process has one, be it alone or one of several workers. */
 
 import { performance } from 'node:perf_hooks'
+import type { Duplex } from 'node:stream'
 import type { Policy } from '../check.ts'
 import type { DecisionLogMode } from '../observe/decision-log.ts'
 import { describeError, type Log } from '../observe/log.ts'
@@ -34,8 +35,6 @@ export interface AnsweringOptions {
   readonly onPolicy?: (policy: Policy) => void
   /** Where others answer the checks. */
   readonly workers?: (() => WorkerReadings) | undefined
-  /** `ServerOptions.shared`. */
-  readonly shared?: boolean
 }
 
 /** Who takes the calls: this process, or its workers. */
@@ -54,6 +53,8 @@ export interface Taking {
 }
 
 export interface Answering extends Taking {
+  /** A connection that the first process has accepted; after `listen`. */
+  take(connection: Duplex): void
   readonly keeper: PolicyKeeper
   readonly observers: Observers
 }
@@ -65,7 +66,7 @@ export const nowSeconds = () => Math.floor(Date.now() / 1000)
 /** Rejects with what is wrong where the policy cannot be used. */
 export async function prepareAnswering(
   settings: AnsweringSettings,
-  { log, tools, traces, onPolicy = () => {}, workers, shared = false }: AnsweringOptions,
+  { log, tools, traces, onPolicy = () => {}, workers }: AnsweringOptions,
 ): Promise<Answering> {
   let judge = notReady
   let ready = false
@@ -100,7 +101,6 @@ export async function prepareAnswering(
     async listen(addresses) {
       server = await startServer({
         addresses,
-        shared,
         tls: settings.tls,
         onTlsProblem(problem) {
           tlsProblem = problem
@@ -128,6 +128,7 @@ export async function prepareAnswering(
       server?.setServing(true)
     },
     leave: () => server?.setServing(false),
+    take: (connection) => server?.take(connection),
     drain: async (limitMs) => server?.drain(limitMs),
     inFlight: () => server?.inFlight() ?? 0,
     waitingFor: () => [],

@@ -1,6 +1,7 @@
 /** The workers of a service: started, watched, replaced when one ends, told of what all must know, and ended together. */
 
 import cluster, { type Worker as Child } from 'node:cluster'
+import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CommandError, exitCode } from '../exit.ts'
 import { createLineReader } from '../line-reader.ts'
@@ -9,11 +10,11 @@ import type { WorkerReadings } from '../observe/metric-list.ts'
 import type { RevocationStore } from '../state/revocation-feed.ts'
 import type { RevocationEntry } from '../state/revocations.ts'
 import { endsWithin } from '../time-limit.ts'
-import { prepareAddress } from '../wire/listen.ts'
 import type { Taking } from './answering.ts'
+import { createDoors } from './doors.ts'
 import { type Counts, remainsTogether } from './figures.ts'
 import type { LiveTools } from './tools.ts'
-import { callWorker, type Worker, type WorkerState } from './worker-calls.ts'
+import { callWorker, type Handover, type Worker, type WorkerState } from './worker-calls.ts'
 
 export interface Fleet extends Taking {
   readonly revocations: Pick<RevocationStore, 'add'>
@@ -31,6 +32,10 @@ interface Member {
   /** Resolves once its process has ended, and all that it wrote has been read. */
   readonly exited: Promise<void>
   servesSince: number | undefined
+  /** How many it has, those that it is being given among them. */
+  connections: number
+  /** What it was given and has not said that it has. */
+  readonly given: Map<number, Socket>
   state: WorkerState
   counts: Counts | undefined
 }
@@ -46,7 +51,8 @@ const maxLineBytes = 64 * 1024
 
 export function createFleet(size: number, tools: LiveTools, log: Log): Fleet {
   const members = new Map<number, Member>()
-  let addresses: readonly string[] = []
+  const doors = createDoors(give)
+  let handovers = 0
   let remains: Promise<Counts | undefined> = Promise.resolve(undefined)
   let ended = 0
   let ending = false
@@ -55,16 +61,23 @@ export function createFleet(size: number, tools: LiveTools, log: Log): Fleet {
   const sorted = () => [...members.values()].toSorted((a, b) => a.number - b.number)
   const serving = () => sorted().filter((each) => each.servesSince !== undefined)
 
-  /** Resolves to the addresses once it serves; rejects if it ends before. */
-  function start(number: number): Promise<readonly string[]> {
-    const { promise, resolve, reject } = Promise.withResolvers<readonly string[]>()
+  /** Resolves once it serves; rejects if it ends before. */
+  function start(number: number): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
     const gone = Promise.withResolvers<void>()
     const child = cluster.fork({ NODE_OPTIONS: divideHeap(process.env['NODE_OPTIONS'], size) })
     const calls = callWorker(child, {
-      begin: () => ({ number, addresses, memory: tools.memory() }),
-      serving(listening) {
+      begin: () => ({ number, memory: tools.memory() }),
+      serving() {
         member.servesSince = performance.now()
-        resolve(listening)
+        resolve()
+      },
+      took(connection) {
+        member.given.get(connection)?.destroy()
+        member.given.delete(connection)
+      },
+      left() {
+        member.connections--
       },
       spend: (...proof) => tools.tools.replay.spend(...proof),
       async ended(counts) {
@@ -73,7 +86,9 @@ export function createFleet(size: number, tools: LiveTools, log: Log): Fleet {
     })
     const member: Member = {
       ...{ number, child, calls, exited: gone.promise, servesSince: undefined, counts: undefined },
-      state: { policyRevision: '', connections: 0, inFlight: 0 },
+      state: { policyRevision: '', inFlight: 0 },
+      connections: 0,
+      given: new Map(),
     }
     members.set(number, member)
     forwardLines(child, log)
@@ -82,12 +97,27 @@ export function createFleet(size: number, tools: LiveTools, log: Log): Fleet {
     child.once('exit', (code: number | null, signal: string | null) => {
       calls.$close()
       members.delete(number)
+      for (const socket of member.given.values()) give(socket)
       retire(member)
       if (member.servesSince === undefined)
         reject(new CommandError(failed, code || exitCode.couldNotRun))
       else if (!ending) replace(member, { code, signal })
     })
     return promise
+  }
+
+  /**
+   * To who has the fewest. Kept here as well until the worker says that it has it: one that has just died says
+   * nothing, and the peer would wait for ever on a connection that nobody reads.
+   */
+  function give(socket: Socket): void {
+    const [to] = serving().toSorted((a, b) => a.connections - b.connections)
+    if (to === undefined) return void socket.destroy()
+    const connection = ++handovers
+    to.connections++
+    to.given.set(connection, socket)
+    // Where it cannot be sent the worker has ended, and its end gives the connection on.
+    to.child.send({ connection } satisfies Handover, socket, { keepOpen: true }, () => {})
   }
 
   function retire({ counts }: Member): void {
@@ -149,32 +179,31 @@ export function createFleet(size: number, tools: LiveTools, log: Log): Fleet {
     revocations: { add },
     readings: () => ({
       ended,
-      connections: serving().map(({ number, state }) => [number, state.connections] as const),
+      connections: serving().map(({ number, connections }) => [number, connections] as const),
     }),
     async counts() {
       const all = await Promise.all([...[...members.values()].map(ask), remains])
       return all.filter((counts) => counts !== undefined)
     },
     describe: () =>
-      sorted().map(({ number, child, servesSince, state }) => ({
+      sorted().map(({ number, child, servesSince, state, connections }) => ({
         worker: number,
         pid: child.process.pid,
         serving: servesSince !== undefined,
         policy_revision: state.policyRevision,
-        connections: state.connections,
+        connections,
       })),
     waitingFor: () => (serving().length > 0 ? [] : ['a worker that serves']),
     inFlight: () => serving().reduce((sum, { state }) => sum + state.inFlight, 0),
-    async listen(wanted) {
-      for (const address of wanted) await prepareAddress(address)
-      addresses = wanted
+    async listen(addresses) {
       cluster.setupPrimary({
         serialization: 'advanced',
         stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
       })
-      cluster.schedulingPolicy = cluster.SCHED_RR
       // One first: what keeps it from starting is told once.
-      const listening = await start(1)
+      await start(1)
+      const listening: string[] = []
+      for (const address of addresses) listening.push(await doors.open(address))
       beat = setInterval(() => serving().forEach(watch), beatMs).unref()
       return listening
     },
@@ -188,6 +217,7 @@ export function createFleet(size: number, tools: LiveTools, log: Log): Fleet {
     async drain(limitMs) {
       ending = true
       clearInterval(beat)
+      doors.close()
       const all = [...members.values()]
       for (const { calls } of all) calls.drain.asEvent(limitMs).catch(() => {})
       await endsWithin(limitMs + endGraceMs, Promise.all(all.map(({ exited }) => exited)))

@@ -9,7 +9,10 @@ import type { Counts } from './figures.ts'
 export interface CallsToFirst {
   begin(): WorkerStart
   /** It answers checks from now on. */
-  serving(addresses: readonly string[]): void
+  serving(): void
+  /** It has the connection of that number; and one of those that it had has gone. */
+  took(connection: number): void
+  left(): void
   /** A proof is good for one request, whichever worker it comes to. */
   spend(key: string, expiresAt: number, now: number): Spending | Promise<Spending>
   /** Told to drain, it has: all that it has counted. */
@@ -30,7 +33,6 @@ export interface CallsToWorker {
 export interface WorkerStart {
   /** From 1; the one that replaces it has the same. */
   readonly number: number
-  readonly addresses: readonly string[]
   /** What the first process remembers for all; undefined where Redis does. */
   readonly memory: WorkerMemory | undefined
 }
@@ -44,8 +46,16 @@ export interface WorkerMemory {
 
 export interface WorkerState {
   readonly policyRevision: string
-  readonly connections: number
   readonly inFlight: number
+}
+
+/** The message that a connection comes with. */
+export interface Handover {
+  readonly connection: number
+}
+
+export function isHandover(message: unknown): message is Handover {
+  return typeof message === 'object' && message !== null && 'connection' in message
 }
 
 /** The process at the other end: a worker, or for a worker its own `process`. */
@@ -79,7 +89,10 @@ function over(channel: Channel) {
           error === null ? resolve() : reject(error),
         )
       }),
-    on: (take: (message: unknown) => void) => channel.on('message', take),
+    on: (take: (message: unknown) => void) =>
+      channel.on('message', (message) => {
+        if (!isHandover(message)) take(message)
+      }),
     // An answer that cannot be sent has nobody left who waits for it; a question that cannot be sent rejects.
     onGeneralError: (_: Error, answered?: string) => answered !== undefined,
   }

@@ -1,28 +1,26 @@
 /** A worker: answers checks on the port that all workers share, and goes when the first process says so, or is gone. */
 
-import { subscribe } from 'node:diagnostics_channel'
-import type { Socket } from 'node:net'
+import { Socket } from 'node:net'
 import { cannotRun, exitCode } from '../exit.ts'
 import { createLog, type LogLevel } from '../observe/log.ts'
-import { nowSeconds, prepareAnswering } from './answering.ts'
+import { type Answering, nowSeconds, prepareAnswering } from './answering.ts'
 import { countsOf } from './figures.ts'
 import type { ServeSettings } from './serve.ts'
 import { createTools, createToolsOfWorker } from './tools.ts'
 import { startTracing } from './tracing.ts'
-import { callFirst, type WorkerStart } from './worker-calls.ts'
+import { callFirst, type First, isHandover, type WorkerStart } from './worker-calls.ts'
 
 /** Returns the exit code. */
 export async function serveAsWorker(settings: ServeSettings): Promise<number> {
   // What stops the service is the first process's affair: a terminal and systemd send their signals to all.
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => {})
-  const connections = countConnections()
   const begun = Promise.withResolvers<Awaited<ReturnType<typeof prepare>>>()
   const toldToEnd = Promise.withResolvers<number>()
   const first = callFirst(process, {
     async state() {
       const { keeper, inFlight } = (await begun.promise).answering
       const { revision } = keeper.current.policy
-      return { policyRevision: revision, connections: connections(), inFlight: inFlight() }
+      return { policyRevision: revision, inFlight: inFlight() }
     },
     counts: async () => countsOf((await begun.promise).answering.observers),
     revoke: async (entries) => (await begun.promise).tools.revocations.add(entries),
@@ -39,7 +37,7 @@ export async function serveAsWorker(settings: ServeSettings): Promise<number> {
         : await createToolsOfWorker(memory, first.spend, nowSeconds)
     const tracing = await startTracing(log)
     const traces = tracing?.traces
-    const answering = await prepareAnswering(settings, { log, tools, traces, shared: true })
+    const answering = await prepareAnswering(settings, { log, tools, traces })
     return { log, tools, tracing, answering }
   }
 
@@ -49,7 +47,9 @@ export async function serveAsWorker(settings: ServeSettings): Promise<number> {
   const { log, tools, tracing, answering } = prepared
   await Promise.race([answering.tried(), toldToEnd.promise])
   answering.begin()
-  await first.serving(await answering.listen(start.addresses).catch(cannotRun))
+  await answering.listen([]).catch(cannotRun)
+  takeConnections(answering, first)
+  await first.serving()
   await answering.drain(await toldToEnd.promise)
   await first.ended(await countsOf(answering.observers)).catch(() => {})
   answering.keeper.close()
@@ -63,15 +63,16 @@ function atLeastWarn(level: LogLevel): LogLevel {
   return level === 'info' ? 'warn' : level
 }
 
-/** Every socket that a server of this process takes is one of Envoy's: a worker listens for nothing else. */
-function countConnections(): () => number {
-  let open = 0
-  subscribe('net.server.socket', (message) => {
-    const { socket } = message as { readonly socket: Socket }
-    open++
-    socket.once('close', () => {
-      open--
-    })
+/** The first process keeps each connection until it is told that it is here: it is lost with neither of us. */
+function takeConnections({ take }: Answering, first: First): void {
+  const tell = (told: Promise<unknown>) => void told.catch(() => {}) // then it has ended, and so do we
+  process.on('message', (message, socket) => {
+    if (!isHandover(message)) return
+    tell(first.took.asEvent(message.connection))
+    // It may have ended on the way here.
+    if (!(socket instanceof Socket)) return tell(first.left.asEvent())
+    socket.on('error', () => {})
+    socket.once('close', () => tell(first.left.asEvent()))
+    take(socket)
   })
-  return () => open
 }

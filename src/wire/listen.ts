@@ -1,7 +1,7 @@
 /** Addresses to listen on: `host:port`, or `unix:/path` where a stale socket is replaced and a live one is not. */
 
 import { chmod, lstat, stat, unlink } from 'node:fs/promises'
-import { connect } from 'node:net'
+import { type AddressInfo, connect, type Server as NetServer } from 'node:net'
 import { dirname } from 'node:path'
 import type { Server, ServerCredentials } from '@grpc/grpc-js'
 
@@ -20,26 +20,49 @@ function pathOf(address: string): string | undefined {
   return address.startsWith(unixPrefix) ? address.slice(unixPrefix.length) : undefined
 }
 
-/** Before the first server of a service listens there. Throws with the fix in the message. */
-export async function prepareAddress(address: string): Promise<void> {
-  const path = pathOf(address)
-  if (path === undefined) return
-  await requireDirectory(dirname(path))
-  await removeStaleSocket(path)
-}
-
 /** Binds and gives the address back, with the port that was chosen where it was 0. Throws with the fix in the message. */
-export async function listen(
+export function listen(
   server: Server,
   address: string,
   credentials: ServerCredentials,
 ): Promise<string> {
+  return bind(
+    address,
+    () =>
+      new Promise<number>((resolve, reject) => {
+        server.bindAsync(address, credentials, (error, port) =>
+          error === null ? resolve(port) : reject(error),
+        )
+      }),
+  )
+}
+
+/** The same for a server that hands its connections on. */
+export function listenPlain(server: NetServer, address: string): Promise<string> {
   const path = pathOf(address)
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(address, credentials, (error, bound) =>
-      error === null ? resolve(bound) : reject(error),
-    )
-  }).catch((error: Error) => {
+  const { hostname, port } = path === undefined ? new URL(`tcp://${address}`) : {}
+  const where = path === undefined ? { host: hostname?.replace(/^\[|\]$/g, ''), port } : { path }
+  return bind(
+    address,
+    () =>
+      new Promise<number>((resolve, reject) => {
+        server.once('error', reject)
+        server.listen(where, () => {
+          server.off('error', reject)
+          resolve(path === undefined ? (server.address() as AddressInfo).port : 0)
+        })
+      }),
+  )
+}
+
+/** @param listen Resolves to the port. */
+async function bind(address: string, listen: () => Promise<number>): Promise<string> {
+  const path = pathOf(address)
+  if (path !== undefined) {
+    await requireDirectory(dirname(path))
+    await removeStaleSocket(path)
+  }
+  const port = await listen().catch((error: Error) => {
     throw new Error(`cannot listen on ${address}: ${reasonOf(error)}`)
   })
   if (path === undefined) return address.replace(/:\d+$/, `:${port}`)

@@ -1,5 +1,6 @@
 /** The gRPC server: checks and health on every address, and a drain that ends in time. */
 
+import type { Duplex } from 'node:stream'
 import {
   type ChannelOptions,
   logVerbosity,
@@ -15,14 +16,12 @@ import { fromGrpcJs } from './check-call.ts'
 import { takeCallsDirectly } from './direct-calls.ts'
 import { createCheckHandler, type HandlerOptions, maxQuestionBytes } from './handler.ts'
 import { createHealth } from './health.ts'
-import { listen, prepareAddress } from './listen.ts'
+import { listen } from './listen.ts'
 import { authorizationService, healthService } from './proto.ts'
 import { createTlsCredentials } from './tls.ts'
 
 export interface ServerOptions extends HandlerOptions {
   readonly addresses: readonly string[]
-  /** Other workers listen there too, and who started them has called `prepareAddress`. */
-  readonly shared?: boolean
   /** Undefined: plaintext. The files are read again when they change. */
   readonly tls: TlsFiles | undefined
   /** TLS files that changed and cannot be used: the last good ones stay. */
@@ -35,6 +34,8 @@ export interface AuthorizationServer {
   /** The addresses, with the ports that were chosen. */
   readonly addresses: readonly string[]
   inFlight(): number
+  /** A connection that another process has accepted. */
+  take(connection: Duplex): void
   setServing(serving: boolean): void
   /** NOT_SERVING, GOAWAY, then waits for what is in flight, `limitMs` at the most. */
   drain(limitMs: number): Promise<void>
@@ -88,18 +89,19 @@ export async function startServer(options: ServerOptions): Promise<Authorization
       : await createTlsCredentials(options.tls, options.onTlsProblem)
   const credentials = tls?.credentials ?? ServerCredentials.createInsecure()
   const addresses: string[] = []
-  for (const address of options.addresses) {
-    if (options.shared !== true) await prepareAddress(address)
+  for (const address of options.addresses)
     addresses.push(await listen(server, address, credentials))
-  }
+  const injector = server.createConnectionInjector(credentials)
   return {
     addresses,
     inFlight: handler.inFlight,
+    take: (connection) => injector.injectConnection(connection),
     setServing: health.setServing,
     async drain(limitMs) {
       health.setServing(false)
       tls?.close()
       for (const address of addresses) server.drain(address, limitMs)
+      injector.drain(limitMs)
       const shutDown = new Promise<void>((resolve) => server.tryShutdown(() => resolve()))
       // A connection that never became HTTP/2, TLS towards a plaintext port, keeps it waiting for ever.
       await endsWithin(limitMs + graceMs, shutDown, { ref: false })
