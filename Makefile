@@ -32,9 +32,10 @@ check: $(installed) ## Lint and types (make test also holds the docs against the
 e2e: $(installed) ## Run the end-to-end tests alone
 	@npm run --silent e2e
 
-bench: $(installed) ## Measure beside a constant-answer server, and through Envoy: bench/results
+bench: $(installed) ## Measure beside a constant-answer server, through Envoy, and under floods: bench/results
 	@npm run --silent bench
 	@npm run --silent bench:envoy
+	@npm run --silent bench:flood
 
 faults: $(installed) ## Break things under load before a real Envoy (LONG=1: all of it, hours)
 	@npm run --silent faults -- run $(if $(LONG),--long --resume)

@@ -1,21 +1,25 @@
 /**
  * `npm run bench:flood`: what floods do to memory and to those who were there before. A thousand tokens go on being used,
  * one check in ten, while junk and then valid tokens that nobody has seen before pour in; tells RSS and the share of the
- * thousand's checks that found their facts.
+ * thousand's checks that found their facts. And what one remembered token, and one certificate, takes.
  */
 
+import { fork } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
 import { startMeshbind } from '../test/support/meshbind.ts'
+import type { CachedBytes } from './cached-bytes.ts'
 import { runLoad } from './http2-load.ts'
+import { describeRun, keepSection, say, scale } from './keep.ts'
 import { createMaterial, type Material } from './material.ts'
+import { type Comparison, type MeasuredRow, roundSample, tellSection } from './results.ts'
 
-const junkTokens = Number(process.env['FLOOD_JUNK'] ?? 1_000_000)
-const validTokens = Number(process.env['FLOOD_VALID'] ?? 200_000)
+const junkTokens = 1_000_000 * scale
+const validTokens = 200_000 * scale
 const batch = 20_000
 const goodEvery = 10
 const path = '/envoy.service.auth.v3.Authorization/Check'
 
-const say = (text: string) => process.stderr.write(`… ${text}\n`)
 const cleanups: (() => unknown)[] = []
 
 interface Subject {
@@ -44,7 +48,9 @@ async function figuresOf({ pid, admin }: Subject): Promise<Figures> {
 }
 
 interface Flood {
+  readonly id: string
   readonly title: string
+  readonly sent: string
   readonly count: number
   /** Fresh questions, as many as asked for; none of them is seen twice. */
   readonly make: (count: number) => Promise<Buffer[]> | Buffer[]
@@ -52,27 +58,64 @@ interface Flood {
   readonly known: boolean
 }
 
-async function pour(subject: Subject, { warm }: Material, flood: Flood) {
+async function pour(subject: Subject, { warm }: Material, flood: Flood): Promise<MeasuredRow> {
+  const { id, title, count } = flood
   const before = await figuresOf(subject)
   let peak = before.rssMebibytes
   let good = 0
-  for (let sent = 0; sent < flood.count; sent += batch) {
-    const strange = await flood.make(Math.min(batch, flood.count - sent))
+  for (let sent = 0; sent < count; sent += batch) {
+    const strange = await flood.make(Math.min(batch, count - sent))
     const messages = strange.flatMap((message, i) =>
       i % (goodEvery - 1) === 0 ? [message, warm[good++ % warm.length] as Buffer] : [message],
     )
     await runLoad({ port: subject.port, path, messages, count: messages.length, concurrency: 32 })
     peak = Math.max(peak, (await figuresOf(subject)).rssMebibytes)
-    say(
-      `${flood.title}: ${sent + strange.length} of ${flood.count}, RSS at most ${peak.toFixed(0)} MiB`,
-    )
+    say(`${title}: ${sent + strange.length} of ${count}, RSS at most ${peak.toFixed(0)} MiB`)
   }
   const after = await figuresOf(subject)
-  const misses = after.misses - before.misses - (flood.known ? flood.count : 0)
-  console.log(
-    `  ${flood.title.padEnd(34)} ${flood.count.toLocaleString('en').padStart(10)}   RSS ${before.rssMebibytes.toFixed(0)} → at most ${peak.toFixed(0)} MiB, at the end ${after.rssMebibytes.toFixed(0)}   ${after.tokens} tokens known   known ones found ${(100 * (1 - misses / good)).toFixed(2)} %`,
-  )
+  const misses = after.misses - before.misses - (flood.known ? count : 0)
+  const sample = roundSample({
+    rssBeforeMebibytes: before.rssMebibytes,
+    rssMebibytes: peak,
+    foundPercent: 100 * (1 - misses / good),
+    tokens: after.tokens,
+  })
+  return { id, title, sent: `${count.toLocaleString('en')} ${flood.sent}`, samples: [sample] }
 }
+
+async function measureCached(): Promise<MeasuredRow[]> {
+  const child = fork(fileURLToPath(new URL('./cached-bytes.ts', import.meta.url)), {
+    execArgv: ['--expose-gc'],
+  })
+  cleanups.push(() => child.kill())
+  const { token, certificate } = await new Promise<CachedBytes>((resolve, reject) => {
+    child.once('message', (message) => resolve(message as CachedBytes))
+    child.once('exit', () => reject(new Error('bytes could not be measured')))
+  })
+  const row = (id: string, title: string, sent: string, bytesEach: number): MeasuredRow => ({
+    ...{ id, title, sent },
+    samples: [roundSample({ bytesEach })],
+  })
+  return [
+    row('token', 'a token', '5,000 of them, in a process of their own', token),
+    row('certificate', 'a certificate', '1,000 of them, likewise', certificate),
+  ]
+}
+
+const found = (of: string, title: string): Comparison => ({
+  ...{ of, title: `of the thousand found (%), ${title}`, figure: 'foundPercent' },
+  target: { bound: 'at least', value: 95 },
+})
+const bounded = (of: string, title: string): Comparison => ({
+  ...{ of, title: `RSS (MiB), ${title}`, figure: 'rssMebibytes' },
+  target: { bound: 'at most', value: 512 },
+})
+const comparisons: readonly Comparison[] = [
+  found('nonsense', 'no token at all'),
+  found('altered', 'altered signatures'),
+  found('cold', 'valid, never seen'),
+  bounded('cold', 'after all of it'),
+]
 
 async function main(): Promise<void> {
   const material = await createMaterial()
@@ -86,25 +129,31 @@ async function main(): Promise<void> {
   const subject = { port, pid, admin }
   const { warm } = material
   await runLoad({ port, path, messages: warm, count: 30_000, concurrency: 32 })
-  console.log(
-    `\nNode ${process.versions.node}; a thousand good tokens, one check in ${goodEvery}\n`,
-  )
+  const rows: MeasuredRow[] = []
   for (const flood of [
     {
-      title: 'junk: no token at all',
+      ...{ id: 'nonsense', title: 'junk: no token at all', known: false },
+      sent: 'texts that are no token, each another one',
       count: junkTokens / 2,
       make: material.nonsense,
-      known: false,
     },
     {
-      title: 'junk: altered signatures',
+      ...{ id: 'altered', title: 'junk: altered signatures', known: false },
+      sent: 'good tokens, the signature of each altered in its own way',
       count: junkTokens / 2,
       make: material.altered,
-      known: false,
     },
-    { title: 'valid, never seen', count: validTokens, make: material.cold, known: true },
+    {
+      ...{ id: 'cold', title: 'valid, never seen', known: true },
+      sent: 'good tokens, each seen once',
+      count: validTokens,
+      make: material.cold,
+    },
   ])
-    await pour(subject, material, flood)
+    rows.push(await pour(subject, material, flood))
+  const notes = [`A thousand good tokens go on being used, one check in ${goodEvery}.`]
+  const made = await describeRun(notes, 1)
+  await keepSection('memory', tellSection(made, [...rows, ...(await measureCached())], comparisons))
 }
 
 try {

@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { drawChart } from './chart.ts'
 import { fillPage, sectionText } from './report.ts'
-import type { Made, Results, Section, SectionName } from './results.ts'
+import { type Made, type Results, type Section, type SectionName, sectionNames } from './results.ts'
 
 const run = promisify(execFile)
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -25,7 +25,7 @@ export const scale = Number(process.env['BENCH_SCALE'] ?? 1)
 
 export const say = (text: string) => process.stderr.write(`… ${text}\n`)
 
-export async function describeRun(notes: readonly string[]): Promise<Made> {
+export async function describeRun(notes: readonly string[], times = repetitions): Promise<Made> {
   const scaled = scale === 1 ? [] : [`A trial at ${scale} of the usual size, not to be quoted.`]
   return {
     date: new Date().toISOString().slice(0, 10),
@@ -37,7 +37,7 @@ export async function describeRun(notes: readonly string[]): Promise<Made> {
       memoryGibibytes: Math.round(totalmem() / 2 ** 30),
       system: `${type()} ${release().replace(/-.*/, '')} ${arch()}`,
     },
-    repetitions,
+    repetitions: times,
     notes: [...scaled, ...notes],
   }
 }
@@ -61,11 +61,10 @@ async function readResults(): Promise<Results> {
 /** Prints a section and puts it in the place of the one before. */
 export async function keepSection(name: SectionName, section: Section): Promise<void> {
   process.stdout.write(`\n${sectionText(section)}\n\n`)
-  const { checks, envoy }: Results = { ...(await readResults()), [name]: section }
-  const results: Results = {
-    ...(checks === undefined ? {} : { checks }),
-    ...(envoy === undefined ? {} : { envoy }),
-  }
+  const kept: Results = { ...(await readResults()), [name]: section }
+  const results = Object.fromEntries(
+    sectionNames.flatMap((each) => (kept[each] === undefined ? [] : [[each, kept[each]]])),
+  )
   await mkdir(directory, { recursive: true })
   await writeFile(join(directory, 'latest.json'), `${JSON.stringify(results, null, 1)}\n`)
   await writeFromResults()

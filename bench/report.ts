@@ -8,6 +8,7 @@ import {
   type Section,
   type SectionName,
   type Summary,
+  sectionNames,
   summarise,
   type Told,
 } from './results.ts'
@@ -109,8 +110,7 @@ const marks = (name: SectionName) => [
 
 /** The page with its figures in place; what stands outside the marks is left as it is. */
 export function fillPage(page: string, results: Results): string {
-  const names: readonly SectionName[] = ['checks', 'envoy']
-  return names.reduce((text, name) => {
+  return sectionNames.reduce((text, name) => {
     const [begin = '', end = ''] = marks(name)
     const from = text.indexOf(begin)
     const to = text.indexOf(end)
@@ -121,8 +121,7 @@ export function fillPage(page: string, results: Results): string {
 
 /** The page without what is generated: what a person wrote. */
 export function proseOf(page: string): string {
-  const names: readonly SectionName[] = ['checks', 'envoy']
-  return names.reduce((text, name) => {
+  return sectionNames.reduce((text, name) => {
     const [begin = '', end = ''] = marks(name)
     return text.slice(0, text.indexOf(begin)) + text.slice(text.indexOf(end))
   }, page)

@@ -6,6 +6,11 @@ export const figures = {
   p50Milliseconds: { title: 'p50 (ms)', digits: 2 },
   p99Milliseconds: { title: 'p99 (ms)', digits: 2 },
   lateMilliseconds: { title: 'sent late, p99 (ms)', digits: 2 },
+  rssBeforeMebibytes: { title: 'RSS before (MiB)', digits: 0 },
+  rssMebibytes: { title: 'RSS at most (MiB)', digits: 0 },
+  foundPercent: { title: 'of the thousand found (%)', digits: 2 },
+  tokens: { title: 'tokens remembered', digits: 0 },
+  bytesEach: { title: 'bytes each', digits: 0 },
 } as const
 
 export type FigureName = keyof typeof figures
@@ -29,11 +34,11 @@ export interface Target {
   readonly value: number
 }
 
-/** One row beside another, by one figure, repetition by repetition. */
+/** One row beside another, or by itself, by one figure, repetition by repetition. */
 export interface Comparison {
   readonly title: string
   readonly of: string
-  /** The row that it is divided by. Without one a difference is told, in the figure's own unit. */
+  /** The row that it is divided by. Without one a difference is told, or the figure itself, in its own unit. */
   readonly base?: string
   /** A row that is taken off both first: what each of them adds. */
   readonly over?: string
@@ -87,9 +92,11 @@ export interface Section {
 export const sectionTitles = {
   checks: 'Checks',
   envoy: 'Latency through Envoy',
+  memory: 'Memory under floods',
 } as const
 
 export type SectionName = keyof typeof sectionTitles
+export const sectionNames = Object.keys(sectionTitles) as readonly SectionName[]
 
 export type Results = { readonly [name in SectionName]?: Section }
 

@@ -91,7 +91,9 @@ test('terminal, page and chart tell the same median, spread, target and verdict'
   const begin = '<!-- figures of checks: made from bench/results/latest.json by `make bench` -->'
   const page = `${begin}old<!-- end of the figures of checks -->
 <!-- figures of envoy: made from bench/results/latest.json by \`make bench\` -->
-<!-- end of the figures of envoy -->`
+<!-- end of the figures of envoy -->
+<!-- figures of memory: made from bench/results/latest.json by \`make bench\` -->
+<!-- end of the figures of memory -->`
   const filled = fillPage(page, { checks: section })
   t.true(filled.includes('| a / b | 0.60 (0.50–0.90) | at least 0.85 | missed by 0.25 |'), filled)
   t.false(filled.includes('old'))
