@@ -90,7 +90,7 @@ function periodOf({ source, checks, firstSeen, lastSeen }: RolloutReport): Html 
   const length = formatDuration((lastSeen ?? 0) - (firstSeen ?? 0))
   const origin =
     source.kind === 'live'
-      ? html`Live: this process alone, since it started at ${formatTime(from)}. Reload the page for newer numbers.`
+      ? html`Live: this replica alone, since it started at ${formatTime(from)}. Reload the page for newer numbers.`
       : html`From decision logs, ${formatTime(firstSeen)} to ${formatTime(lastSeen)}.`
   return html`<p class="soft">${formatChecks(checks)} in ${length}. ${origin}</p>`
 }

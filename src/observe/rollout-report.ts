@@ -171,7 +171,7 @@ function presentersOf(groups: Groups = new Map()): PresenterReport[] {
         by: countedOf(new Map([...byKey].map(([key, { checks }]) => [key, checks]))),
       }
     })
-    .sort((a, b) => b.checks - a.checks)
+    .sort((a, b) => b.checks - a.checks || compare(a.presenter ?? '', b.presenter ?? ''))
 }
 
 function countedOf(counts: ReadonlyMap<string, number> = new Map()): Counted[] {

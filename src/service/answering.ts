@@ -12,7 +12,7 @@ import type { TlsFiles } from '../tls-files.ts'
 import { type AuthorizationServer, startServer } from '../wire/server.ts'
 import { createJudge, notReady } from './judge.ts'
 import { createObservers, type Observers } from './observers.ts'
-import { keepPolicy, type PolicyKeeper } from './policy-keeper.ts'
+import { keepPolicy, type PolicyKeeper, type ProofHistory } from './policy-keeper.ts'
 import { tellOfSources } from './source-log.ts'
 import type { LiveTools } from './tools.ts'
 import { versionInfo } from './version.ts'
@@ -33,6 +33,8 @@ export interface AnsweringOptions {
   readonly traces: Traces | undefined
   /** Told of the first policy and of each that replaces it. */
   readonly onPolicy?: (policy: Policy) => void
+  /** `PolicyKeeperOptions.proofs`. */
+  readonly proofs?: ProofHistory
   /** Where others answer the checks. */
   readonly workers?: (() => WorkerReadings) | undefined
 }
@@ -66,7 +68,7 @@ export const nowSeconds = () => Math.floor(Date.now() / 1000)
 /** Rejects with what is wrong where the policy cannot be used. */
 export async function prepareAnswering(
   settings: AnsweringSettings,
-  { log, tools, traces, onPolicy = () => {}, workers }: AnsweringOptions,
+  { log, tools, traces, onPolicy = () => {}, proofs, workers }: AnsweringOptions,
 ): Promise<Answering> {
   let judge = notReady
   let ready = false
@@ -87,6 +89,7 @@ export async function prepareAnswering(
   const keeper = await keepPolicy({
     file: settings.policy,
     clock: nowSeconds,
+    proofs,
     ...tellOfSources(log, observers.metrics, settings.policy),
     onSwap(live) {
       if (ready) judge = createJudge(live, tools.tools, nowSeconds)

@@ -1,10 +1,9 @@
 /** The workers of a service: started, watched, replaced when one ends, told of what all must know, and ended together. */
 
-import cluster, { type Worker as Child } from 'node:cluster'
+import type { Worker as Child } from 'node:cluster'
 import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CommandError, exitCode } from '../exit.ts'
-import { createLineReader } from '../line-reader.ts'
 import type { Log } from '../observe/log.ts'
 import type { WorkerReadings } from '../observe/metric-list.ts'
 import type { RevocationStore } from '../state/revocation-feed.ts'
@@ -13,8 +12,10 @@ import { endsWithin } from '../time-limit.ts'
 import type { Taking } from './answering.ts'
 import { createDoors } from './doors.ts'
 import { type Counts, remainsTogether } from './figures.ts'
+import type { ProofHistory } from './policy-keeper.ts'
 import type { LiveTools } from './tools.ts'
 import { callWorker, type Handover, type Worker, type WorkerState } from './worker-calls.ts'
+import { startWorkerProcess } from './worker-process.ts'
 
 export interface Fleet extends Taking {
   readonly revocations: Pick<RevocationStore, 'add'>
@@ -36,6 +37,8 @@ interface Member {
   connections: number
   /** What it was given and has not said that it has. */
   readonly given: Map<number, Socket>
+  /** How often in a row it was asked, and did not say, how it is. */
+  silent: number
   state: WorkerState
   counts: Counts | undefined
 }
@@ -47,9 +50,14 @@ const firstPauseMs = 1000
 const longestPauseMs = 30_000
 /** After the drain, for what a worker still writes. */
 const endGraceMs = 2000
-const maxLineBytes = 64 * 1024
 
-export function createFleet(size: number, tools: LiveTools, log: Log): Fleet {
+/** @param proofs Of the policy in force; asked for once it is loaded. */
+export function createFleet(
+  size: number,
+  tools: LiveTools,
+  log: Log,
+  proofs: () => ProofHistory,
+): Fleet {
   const members = new Map<number, Member>()
   const doors = createDoors(give)
   let handovers = 0
@@ -65,9 +73,9 @@ export function createFleet(size: number, tools: LiveTools, log: Log): Fleet {
   function start(number: number): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const gone = Promise.withResolvers<void>()
-    const child = cluster.fork({ NODE_OPTIONS: divideHeap(process.env['NODE_OPTIONS'], size) })
+    const child = startWorkerProcess(size, log)
     const calls = callWorker(child, {
-      begin: () => ({ number, memory: tools.memory() }),
+      begin: () => ({ number, proofs: proofs(), memory: tools.memory() }),
       serving() {
         member.servesSince = performance.now()
         resolve()
@@ -89,9 +97,9 @@ export function createFleet(size: number, tools: LiveTools, log: Log): Fleet {
       state: { policyRevision: '', inFlight: 0 },
       connections: 0,
       given: new Map(),
+      silent: 0,
     }
     members.set(number, member)
-    forwardLines(child, log)
     child.on('error', () => {}) // it could not be spoken to: then it has ended, or will be
     child.process.once('close', () => gone.resolve())
     child.once('exit', (code: number | null, signal: string | null) => {
@@ -107,11 +115,13 @@ export function createFleet(size: number, tools: LiveTools, log: Log): Fleet {
   }
 
   /**
-   * To who has the fewest. Kept here as well until the worker says that it has it: one that has just died says
+   * To who has the fewest, of those that answer. Kept here as well until the worker says that it has it: one that has just died says
    * nothing, and the peer would wait for ever on a connection that nobody reads.
    */
   function give(socket: Socket): void {
-    const [to] = serving().toSorted((a, b) => a.connections - b.connections)
+    const [to] = serving().toSorted(
+      (a, b) => Number(a.silent > 1) - Number(b.silent > 1) || a.connections - b.connections,
+    )
     if (to === undefined) return void socket.destroy()
     const connection = ++handovers
     to.connections++
@@ -147,8 +157,10 @@ export function createFleet(size: number, tools: LiveTools, log: Log): Fleet {
 
   /** A worker that hangs is worse than one that has ended: its connections stay with it. */
   async function watch(member: Member): Promise<void> {
+    if (member.silent++ > 0) return
     try {
       member.state = await member.calls.state()
+      member.silent = 0
     } catch {
       if (members.get(member.number) !== member || ending) return
       log.app.error({ worker: member.number }, 'a worker does not answer, and is ended')
@@ -196,10 +208,6 @@ export function createFleet(size: number, tools: LiveTools, log: Log): Fleet {
     waitingFor: () => (serving().length > 0 ? [] : ['a worker that serves']),
     inFlight: () => serving().reduce((sum, { state }) => sum + state.inFlight, 0),
     async listen(addresses) {
-      cluster.setupPrimary({
-        serialization: 'advanced',
-        stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
-      })
       // One first: what keeps it from starting is told once.
       await start(1)
       const listening: string[] = []
@@ -227,20 +235,3 @@ export function createFleet(size: number, tools: LiveTools, log: Log): Fleet {
 }
 
 const failed = 'a worker could not start'
-
-/** What the container has is there once: `--max-old-space-size` and `-percentage` are for the service, and each worker gets its share. */
-export function divideHeap(nodeOptions = '', workers: number): string {
-  return nodeOptions.replace(
-    /(--max[-_]old[-_]space[-_]size(?:[-_]percentage)?=)(\d+)/g,
-    (_, option: string, whole: string) => option + Math.max(1, Math.floor(Number(whole) / workers)),
-  )
-}
-
-/** Whole lines: two processes that wrote to one pipe would cut each other's in two. */
-function forwardLines({ process: { stdout } }: Child, log: Log): void {
-  const lines = createLineReader(maxLineBytes, (line) => {
-    if (line !== undefined) log.writeLine(line)
-  })
-  stdout?.on('data', (chunk: Buffer) => lines.push(chunk))
-  stdout?.on('end', () => lines.end())
-}

@@ -10,8 +10,8 @@ import type { PolicyKeeper } from './policy-keeper.ts'
 export interface PageOptions {
   readonly keeper: PolicyKeeper
   readonly figures: Figures
-  /** A line each; none where this process answers the checks itself. */
-  readonly workers: () => readonly object[]
+  /** One each; undefined where this process answers the checks itself. */
+  readonly workers: () => readonly object[] | undefined
   /** What readiness still waits for, in words; empty when ready. */
   readonly waitingFor: () => readonly string[]
   /** Unix milliseconds. */
@@ -44,7 +44,7 @@ export function adminPages(options: PageOptions): ReadonlyMap<string, PageMaker>
         const fleet = workers()
         return jsonPage({
           ...describePolicy(keeper),
-          ...(fleet.length > 0 && { workers: fleet }),
+          ...(fleet && { workers: fleet }),
           routes: describeRoutes(keeper),
         })
       },

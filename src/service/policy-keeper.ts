@@ -24,7 +24,18 @@ export interface PolicyKeeper {
   readonly loadedAt: number
   /** Why what is on disk is not what is in force. */
   readonly problem: string | undefined
+  readonly proofs: ProofHistory
   close(): void
+}
+
+/** Which of the proofs that were spent before are unknown under a policy. */
+export interface ProofHistory {
+  /** Of that policy. */
+  readonly revision: string
+  /** `LivePolicy.proofsSince`. */
+  readonly since: number | undefined
+  /** The latest second that a proof spent so far may count as made in, under that policy. */
+  readonly spentUntil: number
 }
 
 export interface PolicyKeeperOptions extends Omit<LivePolicyOptions, 'text' | 'previous'> {
@@ -37,6 +48,8 @@ export interface PolicyKeeperOptions extends Omit<LivePolicyOptions, 'text' | 'p
     problems: readonly ReloadProblem[],
   ) => void
   readonly onSwap: (live: LivePolicy) => void
+  /** Of whoever remembers for this process, and has done so before it began. */
+  readonly proofs?: ProofHistory | undefined
 }
 
 /** How long a reload waits for the sources that it adds. */
@@ -54,8 +67,8 @@ export async function keepPolicy(options: PolicyKeeperOptions): Promise<PolicyKe
   if (missing.length > 0) throw new CommandError([...missing, nothingStarted].join('\n'))
   first.warnings.forEach(options.onWarning)
   let loadedAt = options.clock()
-  /** The latest second that a proof spent so far may count as made in, under the policy in force. */
-  let spentUntil = Number.NEGATIVE_INFINITY
+  let { spentUntil } = options.proofs ?? { spentUntil: Number.NEGATIVE_INFINITY }
+  live = { ...live, proofsSince: sinceOf(options.proofs, live, loadedAt) }
   /** The file cannot be read; what it holds cannot be used. */
   let trouble: string | undefined
   let flaw: string | undefined
@@ -124,11 +137,23 @@ export async function keepPolicy(options: PolicyKeeperOptions): Promise<PolicyKe
     get problem() {
       return trouble ?? flaw
     },
+    get proofs() {
+      return { revision: live.policy.revision, since: live.proofsSince, spentUntil }
+    },
     close() {
       watch.close()
       live.parts.close()
     },
   }
+}
+
+/** Of another policy nothing is known: as if all were spent by now. */
+function sinceOf(
+  proofs: ProofHistory | undefined,
+  { policy }: LivePolicy,
+  now: number,
+): number | undefined {
+  return proofs === undefined || proofs.revision === policy.revision ? proofs?.since : now
 }
 
 /**

@@ -4,7 +4,12 @@ import cluster from 'node:cluster'
 import { startAdmin } from '../admin/server.ts'
 import { cannotRun, exitCode } from '../exit.ts'
 import { createLog, describeError, type LogLevel } from '../observe/log.ts'
-import { type AnsweringSettings, nowSeconds, prepareAnswering } from './answering.ts'
+import {
+  type Answering,
+  type AnsweringSettings,
+  nowSeconds,
+  prepareAnswering,
+} from './answering.ts'
 import { exitUnlessOver, waitForSignal, waitUnlessSignalled } from './end.ts'
 import { type EventSettings, listenForEvents } from './events.ts'
 import { countsOf, figuresOf, figuresTogether } from './figures.ts'
@@ -38,9 +43,12 @@ export async function serve(settings: ServeSettings): Promise<number> {
   const stopped = waitForSignal()
   const startedAt = Date.now()
   const tools = await createTools(settings, log, nowSeconds)
-  const fleet = settings.workers > 1 ? createFleet(settings.workers, tools, log) : undefined
+  const fleet =
+    settings.workers > 1
+      ? createFleet(settings.workers, tools, log, () => answering.keeper.proofs)
+      : undefined
   const tracing = fleet === undefined ? await startTracing(log) : undefined
-  const answering = await prepareAnswering(settings, {
+  const answering: Answering = await prepareAnswering(settings, {
     log,
     tools,
     traces: tracing?.traces,
@@ -68,7 +76,7 @@ export async function serve(settings: ServeSettings): Promise<number> {
       ...(ready ? taking.waitingFor() : ['the first read of every source that the policy names']),
       ...(ending === undefined ? [] : [ending]),
     ],
-    workers: () => fleet?.describe() ?? [],
+    workers: () => fleet?.describe(),
     clock: Date.now,
   })
   const onPageError = (error: unknown) =>

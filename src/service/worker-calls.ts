@@ -4,6 +4,7 @@ import { type BirpcReturn, createBirpc } from 'birpc'
 import type { Spending } from '../state/replay.ts'
 import type { RevocationEntry } from '../state/revocations.ts'
 import type { Counts } from './figures.ts'
+import type { ProofHistory } from './policy-keeper.ts'
 
 /** What a worker asks of the first process. */
 export interface CallsToFirst {
@@ -33,6 +34,7 @@ export interface CallsToWorker {
 export interface WorkerStart {
   /** From 1; the one that replaces it has the same. */
   readonly number: number
+  readonly proofs: ProofHistory
   /** What the first process remembers for all; undefined where Redis does. */
   readonly memory: WorkerMemory | undefined
 }
@@ -60,11 +62,9 @@ export function isHandover(message: unknown): message is Handover {
 
 /** The process at the other end: a worker, or for a worker its own `process`. */
 interface Channel {
-  send?(message: unknown, handle?: undefined, options?: object, done?: Done): unknown
+  send?(message: unknown, handle: undefined, options: object, done: () => void): unknown
   on(event: 'message', listener: (message: unknown) => void): unknown
 }
-
-type Done = (error: Error | null) => void
 
 export type First = BirpcReturn<CallsToFirst, CallsToWorker>
 export type Worker = BirpcReturn<CallsToWorker, CallsToFirst>
@@ -83,17 +83,13 @@ export function callWorker(channel: Channel, own: CallsToFirst): Worker {
 function over(channel: Channel) {
   return {
     timeout: answerLimitMs,
-    post: (message: unknown) =>
-      new Promise<void>((resolve, reject) => {
-        channel.send?.(message, undefined, {}, (error) =>
-          error === null ? resolve() : reject(error),
-        )
-      }),
+    // Not waited for: behind a connection that a hanging worker does not take nothing is sent, and nothing is called back.
+    post(message: unknown): void {
+      channel.send?.(message, undefined, {}, () => {})
+    },
     on: (take: (message: unknown) => void) =>
       channel.on('message', (message) => {
         if (!isHandover(message)) take(message)
       }),
-    // An answer that cannot be sent has nobody left who waits for it; a question that cannot be sent rejects.
-    onGeneralError: (_: Error, answered?: string) => answered !== undefined,
   }
 }

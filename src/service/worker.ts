@@ -28,7 +28,7 @@ export async function serveAsWorker(settings: ServeSettings): Promise<number> {
     drain: (limitMs) => toldToEnd.resolve(limitMs),
   })
 
-  async function prepare({ number, memory }: WorkerStart) {
+  async function prepare({ number, memory, proofs }: WorkerStart) {
     // The first process tells of what all do alike.
     const log = createLog(atLeastWarn(settings.logLevel), { worker: number })
     const tools =
@@ -37,7 +37,7 @@ export async function serveAsWorker(settings: ServeSettings): Promise<number> {
         : await createToolsOfWorker(memory, first.spend, nowSeconds)
     const tracing = await startTracing(log)
     const traces = tracing?.traces
-    const answering = await prepareAnswering(settings, { log, tools, traces })
+    const answering = await prepareAnswering(settings, { log, tools, traces, proofs })
     return { log, tools, tracing, answering }
   }
 

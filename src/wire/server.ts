@@ -1,5 +1,6 @@
 /** The gRPC server: checks and health on every address, and a drain that ends in time. */
 
+import { once } from 'node:events'
 import type { Duplex } from 'node:stream'
 import {
   type ChannelOptions,
@@ -92,17 +93,26 @@ export async function startServer(options: ServerOptions): Promise<Authorization
   for (const address of options.addresses)
     addresses.push(await listen(server, address, credentials))
   const injector = server.createConnectionInjector(credentials)
+  const taken = new Set<Duplex>()
   return {
     addresses,
     inFlight: handler.inFlight,
-    take: (connection) => injector.injectConnection(connection),
+    take(connection) {
+      taken.add(connection)
+      connection.once('close', () => taken.delete(connection))
+      injector.injectConnection(connection)
+    },
     setServing: health.setServing,
     async drain(limitMs) {
       health.setServing(false)
       tls?.close()
       for (const address of addresses) server.drain(address, limitMs)
       injector.drain(limitMs)
-      const shutDown = new Promise<void>((resolve) => server.tryShutdown(() => resolve()))
+      const shutDown = Promise.all([
+        new Promise<void>((resolve) => server.tryShutdown(() => resolve())),
+        // Of these it waits for none.
+        ...[...taken].map((connection) => once(connection, 'close')),
+      ])
       // A connection that never became HTTP/2, TLS towards a plaintext port, keeps it waiting for ever.
       await endsWithin(limitMs + graceMs, shutDown, { ref: false })
       server.forceShutdown()

@@ -47,7 +47,7 @@ test('the page names nothing to fetch and no script, and its own policy forbids 
 })
 
 test('the live page says that it counts since the start of this process, and a log page when the log begins', (t) => {
-  t.regex(pageOf([]), /this process alone, since it started at 2026-11-22 08:00 UTC/)
+  t.regex(pageOf([]), /this replica alone, since it started at 2026-11-22 08:00 UTC/)
   t.regex(pageOf([observation()], { kind: 'log' }), /From decision logs, 2026-11-22 08:00 UTC to/)
 })
 
