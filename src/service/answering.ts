@@ -12,7 +12,7 @@ import type { TlsFiles } from '../tls-files.ts'
 import { type AuthorizationServer, startServer } from '../wire/server.ts'
 import { createJudge, notReady } from './judge.ts'
 import { createObservers, type Observers } from './observers.ts'
-import { keepPolicy, type PolicyKeeper, type ProofHistory } from './policy-keeper.ts'
+import { type InForce, keepPolicy, type PolicyKeeper } from './policy-keeper.ts'
 import { tellOfSources } from './source-log.ts'
 import type { LiveTools } from './tools.ts'
 import { versionInfo } from './version.ts'
@@ -33,18 +33,19 @@ export interface AnsweringOptions {
   readonly traces: Traces | undefined
   /** Told of the first policy and of each that replaces it. */
   readonly onPolicy?: (policy: Policy) => void
-  /** `PolicyKeeperOptions.proofs`. */
-  readonly proofs?: ProofHistory
+  /** `PolicyKeeperOptions.inForce`. */
+  readonly inForce?: InForce
   /** Where others answer the checks. */
   readonly workers?: (() => WorkerReadings) | undefined
 }
 
 /** Who takes the calls: this process, or its workers. */
 export interface Taking {
-  /** Resolves to the addresses, with the ports that were chosen. Until `begin` every check is denied as `not_ready`. */
+  /** Resolves to the addresses, with the ports that were chosen. */
   listen(addresses: readonly string[]): Promise<readonly string[]>
   /** Resolves when all has been tried once that a check needs, or time is up. */
   tried(): Promise<void>
+  /** Until then this process denies every check as `not_ready`, and workers are given none. */
   begin(): void
   /** The health service says NOT_SERVING from now on; checks are answered as ever. */
   leave(): void
@@ -68,7 +69,7 @@ export const nowSeconds = () => Math.floor(Date.now() / 1000)
 /** Rejects with what is wrong where the policy cannot be used. */
 export async function prepareAnswering(
   settings: AnsweringSettings,
-  { log, tools, traces, onPolicy = () => {}, proofs, workers }: AnsweringOptions,
+  { log, tools, traces, onPolicy = () => {}, inForce, workers }: AnsweringOptions,
 ): Promise<Answering> {
   let judge = notReady
   let ready = false
@@ -89,7 +90,7 @@ export async function prepareAnswering(
   const keeper = await keepPolicy({
     file: settings.policy,
     clock: nowSeconds,
-    proofs,
+    inForce,
     ...tellOfSources(log, observers.metrics, settings.policy),
     onSwap(live) {
       if (ready) judge = createJudge(live, tools.tools, nowSeconds)

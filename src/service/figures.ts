@@ -34,35 +34,58 @@ export function figuresOf({ metrics, rollout, evidence }: Observers): Figures {
   }
 }
 
-export async function countsOf({ metrics, rollout, evidence }: Observers): Promise<Counts> {
+/** One of them: the rollout tally may be large, and a scrape does without it. */
+export async function countOf<Name extends keyof Counts>(
+  name: Name,
+  { metrics, rollout, evidence }: Observers,
+): Promise<Counts[Name]> {
+  const count: { readonly [each in keyof Counts]: () => Counts[each] | Promise<Counts[each]> } = {
+    metrics: () => metrics.snapshot(),
+    rollout: () => rollout.tally,
+    evidence: () => evidence.summary(),
+  }
+  return count[name]()
+}
+
+export async function countsOf(observers: Observers): Promise<Counts> {
   return {
-    metrics: await metrics.snapshot(),
-    rollout: rollout.tally,
-    evidence: evidence.summary(),
+    metrics: await countOf('metrics', observers),
+    rollout: await countOf('rollout', observers),
+    evidence: await countOf('evidence', observers),
   }
 }
 
-/**
- * @param all At least one.
- * @param since Unix milliseconds.
- */
-export function figuresTogether(all: () => Promise<readonly Counts[]>, since: number): Figures {
-  const joined = async <Name extends 'rollout' | 'evidence'>(name: Name): Promise<Counts[Name]> =>
-    (await all()).map((counts) => counts[name]).reduce(countTogether)
+/** At least one of each. */
+export type AskAll = <Name extends keyof Counts>(name: Name) => Promise<readonly Counts[Name][]>
+
+/** @param since Unix milliseconds. */
+export function figuresTogether(all: AskAll, since: number): Figures {
   return {
-    metrics: async () => exposeTogether((await all()).map(({ metrics }) => metrics)),
-    rollout: async () => reportRollout(await joined('rollout'), { kind: 'live', since }),
-    evidence: () => joined('evidence'),
+    metrics: async () => exposeTogether(await all('metrics')),
+    rollout: async () =>
+      reportRollout((await all('rollout')).reduce(countTogether), { kind: 'live', since }),
+    evidence: async () => (await all('evidence')).reduce(countTogether),
   }
 }
 
 /** What is left of processes that have ended: no count may fall back because of them. */
-export async function remainsTogether(ended: readonly Counts[]): Promise<Counts | undefined> {
-  const [first, ...others] = ended
-  if (first === undefined) return undefined
+export async function remainsTogether(
+  before: Partial<Counts>,
+  { metrics, rollout, evidence }: Partial<Counts>,
+): Promise<Partial<Counts>> {
+  const snapshots = [before.metrics, metrics].filter((each) => each !== undefined)
   return {
-    metrics: await remainsOf(ended.map(({ metrics }) => metrics)),
-    rollout: others.map(({ rollout }) => rollout).reduce(countTogether, first.rollout),
-    evidence: others.map(({ evidence }) => evidence).reduce(countTogether, first.evidence),
+    metrics: await remainsOf(snapshots),
+    ...joined('rollout', before.rollout, rollout),
+    ...joined('evidence', before.evidence, evidence),
   }
+}
+
+function joined<Name extends string, Count>(
+  name: Name,
+  a: Count | undefined,
+  b: Count | undefined,
+) {
+  const count = a === undefined || b === undefined ? (a ?? b) : countTogether(a, b)
+  return count === undefined ? {} : ({ [name]: count } as { readonly [each in Name]: Count })
 }

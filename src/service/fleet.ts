@@ -11,25 +11,25 @@ import type { RevocationEntry } from '../state/revocations.ts'
 import { endsWithin } from '../time-limit.ts'
 import type { Taking } from './answering.ts'
 import { createDoors } from './doors.ts'
-import { type Counts, remainsTogether } from './figures.ts'
-import type { ProofHistory } from './policy-keeper.ts'
+import type { AskAll } from './figures.ts'
+import { type Counting, createLedger } from './ledger.ts'
+import type { InForce } from './policy-keeper.ts'
 import type { LiveTools } from './tools.ts'
-import { callWorker, type Handover, type Worker, type WorkerState } from './worker-calls.ts'
+import { callWorker, type Handover, type WorkerState } from './worker-calls.ts'
 import { startWorkerProcess } from './worker-process.ts'
 
 export interface Fleet extends Taking {
   readonly revocations: Pick<RevocationStore, 'add'>
   readings(): WorkerReadings
   /** Of each worker, and of those that have ended. */
-  counts(): Promise<readonly Counts[]>
+  readonly count: AskAll
   /** For the operator. */
   describe(): readonly object[]
 }
 
-interface Member {
+interface Member extends Counting {
   readonly number: number
   readonly child: Child
-  readonly calls: Worker
   /** Resolves once its process has ended, and all that it wrote has been read. */
   readonly exited: Promise<void>
   servesSince: number | undefined
@@ -40,10 +40,11 @@ interface Member {
   /** How often in a row it was asked, and did not say, how it is. */
   silent: number
   state: WorkerState
-  counts: Counts | undefined
 }
 
 const beatMs = 2000
+/** The first reads of all sources among it, on a machine that has hardly any time for it. */
+const startLimitMs = 60_000
 /** A worker that served this long was sound: it is replaced at once. */
 const soundAfterMs = 10_000
 const firstPauseMs = 1000
@@ -51,18 +52,19 @@ const longestPauseMs = 30_000
 /** After the drain, for what a worker still writes. */
 const endGraceMs = 2000
 
-/** @param proofs Of the policy in force; asked for once it is loaded. */
+/** @param inForce Asked for once the policy is loaded. */
 export function createFleet(
   size: number,
   tools: LiveTools,
   log: Log,
-  proofs: () => ProofHistory,
+  inForce: () => InForce,
 ): Fleet {
   const members = new Map<number, Member>()
   const doors = createDoors(give)
   let handovers = 0
-  let remains: Promise<Counts | undefined> = Promise.resolve(undefined)
+  const ledger = createLedger()
   let ended = 0
+  let leaving = false
   let ending = false
   let beat: NodeJS.Timeout | undefined
 
@@ -70,14 +72,16 @@ export function createFleet(
   const serving = () => sorted().filter((each) => each.servesSince !== undefined)
 
   /** Resolves once it serves; rejects if it ends before. */
-  function start(number: number): Promise<void> {
+  async function start(number: number): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const gone = Promise.withResolvers<void>()
     const child = startWorkerProcess(size, log)
     const calls = callWorker(child, {
-      begin: () => ({ number, proofs: proofs(), memory: tools.memory() }),
+      begin: () => ({ number, inForce: inForce(), memory: tools.memory() }),
       serving() {
+        clearTimeout(late)
         member.servesSince = performance.now()
+        if (leaving) calls.leave().catch(() => {})
         resolve()
       },
       took(connection) {
@@ -93,30 +97,47 @@ export function createFleet(
       },
     })
     const member: Member = {
-      ...{ number, child, calls, exited: gone.promise, servesSince: undefined, counts: undefined },
+      number,
+      child,
+      calls,
+      exited: gone.promise,
+      servesSince: undefined,
+      counts: {},
       state: { policyRevision: '', inFlight: 0 },
       connections: 0,
       given: new Map(),
       silent: 0,
     }
     members.set(number, member)
-    child.on('error', () => {}) // it could not be spoken to: then it has ended, or will be
+    const late = setTimeout(() => child.process.kill('SIGKILL'), startLimitMs).unref()
+    // Of a process that could not be started nothing but an error is heard.
+    child.on('error', () => {
+      if (child.process.pid !== undefined) return
+      gone.resolve()
+      over(null, null)
+    })
     child.process.once('close', () => gone.resolve())
-    child.once('exit', (code: number | null, signal: string | null) => {
+    child.once('exit', over)
+
+    function over(code: number | null, signal: string | null): void {
+      clearTimeout(late)
       calls.$close()
       members.delete(number)
-      for (const socket of member.given.values()) give(socket)
-      retire(member)
+      const given = [...member.given.values()]
+      member.given.clear()
+      given.forEach(give)
+      ledger.close(member)
       if (member.servesSince === undefined)
         reject(new CommandError(failed, code || exitCode.couldNotRun))
       else if (!ending) replace(member, { code, signal })
-    })
+    }
     return promise
   }
 
   /**
-   * To who has the fewest, of those that answer. Kept here as well until the worker says that it has it: one that has just died says
-   * nothing, and the peer would wait for ever on a connection that nobody reads.
+   * To who has the fewest, of those that answer. Kept here as well until the worker says that it has it: one that has
+   * just died says nothing, and the peer would wait for ever on a connection that nobody reads. One that hangs keeps it
+   * until it is ended.
    */
   function give(socket: Socket): void {
     const [to] = serving().toSorted(
@@ -128,13 +149,6 @@ export function createFleet(
     to.given.set(connection, socket)
     // Where it cannot be sent the worker has ended, and its end gives the connection on.
     to.child.send({ connection } satisfies Handover, socket, { keepOpen: true }, () => {})
-  }
-
-  function retire({ counts }: Member): void {
-    if (counts === undefined) return
-    remains = remains.then((before) =>
-      remainsTogether(before === undefined ? [counts] : [before, counts]),
-    )
   }
 
   async function replace({ number, servesSince = 0 }: Member, how: object): Promise<void> {
@@ -168,12 +182,6 @@ export function createFleet(
     }
   }
 
-  /** What a worker has counted; of one that does not say it, what it said last. */
-  async function ask(member: Member): Promise<Counts | undefined> {
-    member.counts = await member.calls.counts().catch(() => member.counts)
-    return member.counts
-  }
-
   async function add(entries: readonly RevocationEntry[]): Promise<'stored' | 'unavailable'> {
     const stored = await tools.revocations.add(entries)
     if (stored !== 'stored' || tools.memory() === undefined) return stored
@@ -193,10 +201,7 @@ export function createFleet(
       ended,
       connections: serving().map(({ number, connections }) => [number, connections] as const),
     }),
-    async counts() {
-      const all = await Promise.all([...[...members.values()].map(ask), remains])
-      return all.filter((counts) => counts !== undefined)
-    },
+    count: (name) => ledger.ask(sorted(), name),
     describe: () =>
       sorted().map(({ number, child, servesSince, state, connections }) => ({
         worker: number,
@@ -220,6 +225,7 @@ export function createFleet(
     },
     begin: () => {},
     leave() {
+      leaving = true
       for (const { calls } of members.values()) calls.leave().catch(() => {})
     },
     async drain(limitMs) {

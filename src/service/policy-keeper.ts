@@ -24,16 +24,16 @@ export interface PolicyKeeper {
   readonly loadedAt: number
   /** Why what is on disk is not what is in force. */
   readonly problem: string | undefined
-  readonly proofs: ProofHistory
+  /** For a process that is to begin with it. */
+  readonly inForce: InForce
   close(): void
 }
 
-/** Which of the proofs that were spent before are unknown under a policy. */
-export interface ProofHistory {
-  /** Of that policy. */
-  readonly revision: string
-  /** `LivePolicy.proofsSince`. */
-  readonly since: number | undefined
+/** A policy, and which of the proofs that were spent before are unknown under it. */
+export interface InForce {
+  /** Of its file. */
+  readonly text: string
+  readonly proofsSince: number | undefined
   /** The latest second that a proof spent so far may count as made in, under that policy. */
   readonly spentUntil: number
 }
@@ -48,8 +48,8 @@ export interface PolicyKeeperOptions extends Omit<LivePolicyOptions, 'text' | 'p
     problems: readonly ReloadProblem[],
   ) => void
   readonly onSwap: (live: LivePolicy) => void
-  /** Of whoever remembers for this process, and has done so before it began. */
-  readonly proofs?: ProofHistory | undefined
+  /** To begin with, in place of what the file holds; its changes are taken as ever. */
+  readonly inForce?: InForce | undefined
 }
 
 /** How long a reload waits for the sources that it adds. */
@@ -58,8 +58,8 @@ const nothingStarted = 'The policy is not valid; nothing was started.'
 
 /** Rejects with what is wrong and where if the policy cannot be used at the start. */
 export async function keepPolicy(options: PolicyKeeperOptions): Promise<PolicyKeeper> {
-  const { file } = options
-  let text = await readTextFile(file, maxPolicyFileBytes).catch(badInput)
+  const { file, inForce } = options
+  let text = inForce?.text ?? (await readTextFile(file, maxPolicyFileBytes).catch(badInput))
   const first = readOnlyPolicy(readPolicies(text))
   if (!first.ok) throw new CommandError(`${first.rendered(file, text)}\n${nothingStarted}`)
   let live = startPolicy(first.policy, { ...options, text: first.text })
@@ -67,8 +67,14 @@ export async function keepPolicy(options: PolicyKeeperOptions): Promise<PolicyKe
   if (missing.length > 0) throw new CommandError([...missing, nothingStarted].join('\n'))
   first.warnings.forEach(options.onWarning)
   let loadedAt = options.clock()
-  let { spentUntil } = options.proofs ?? { spentUntil: Number.NEGATIVE_INFINITY }
-  live = { ...live, proofsSince: sinceOf(options.proofs, live, loadedAt) }
+  let { spentUntil } = inForce ?? { spentUntil: Number.NEGATIVE_INFINITY }
+  live = { ...live, proofsSince: inForce?.proofsSince }
+  /** A proof may have been spent by a clock that was ahead, and has been set right. */
+  let latest = loadedAt
+  const lookAtClock = () => {
+    latest = Math.max(latest, options.clock())
+  }
+  const ticking = setInterval(lookAtClock, 1000).unref()
   /** The file cannot be read; what it holds cannot be used. */
   let trouble: string | undefined
   let flaw: string | undefined
@@ -96,9 +102,10 @@ export async function keepPolicy(options: PolicyKeeperOptions): Promise<PolicyKe
     }
     const before = live
     const now = options.clock()
+    lookAtClock()
     const forgets = forgetsProofs(before.document, found.policy)
     const shift = shrinkageOf(before.document, found.policy)
-    spentUntil = Math.max(now, spentUntil) + shift
+    spentUntil = Math.max(latest, spentUntil) + shift
     const { proofsSince } = before
     const shifted = proofsSince === undefined ? undefined : proofsSince + shift
     live = { ...next, proofsSince: forgets ? spentUntil : shifted }
@@ -137,23 +144,15 @@ export async function keepPolicy(options: PolicyKeeperOptions): Promise<PolicyKe
     get problem() {
       return trouble ?? flaw
     },
-    get proofs() {
-      return { revision: live.policy.revision, since: live.proofsSince, spentUntil }
+    get inForce() {
+      return { text, proofsSince: live.proofsSince, spentUntil }
     },
     close() {
+      clearInterval(ticking)
       watch.close()
       live.parts.close()
     },
   }
-}
-
-/** Of another policy nothing is known: as if all were spent by now. */
-function sinceOf(
-  proofs: ProofHistory | undefined,
-  { policy }: LivePolicy,
-  now: number,
-): number | undefined {
-  return proofs === undefined || proofs.revision === policy.revision ? proofs?.since : now
 }
 
 /**

@@ -12,7 +12,7 @@ import {
 } from './answering.ts'
 import { exitUnlessOver, waitForSignal, waitUnlessSignalled } from './end.ts'
 import { type EventSettings, listenForEvents } from './events.ts'
-import { countsOf, figuresOf, figuresTogether } from './figures.ts'
+import { countOf, figuresOf, figuresTogether } from './figures.ts'
 import { createFleet } from './fleet.ts'
 import { adminPages, probePages } from './pages.ts'
 import { type ProofMemorySettings, watchProofMemory } from './proof-memory.ts'
@@ -45,7 +45,7 @@ export async function serve(settings: ServeSettings): Promise<number> {
   const tools = await createTools(settings, log, nowSeconds)
   const fleet =
     settings.workers > 1
-      ? createFleet(settings.workers, tools, log, () => answering.keeper.proofs)
+      ? createFleet(settings.workers, tools, log, () => answering.keeper.inForce)
       : undefined
   const tracing = fleet === undefined ? await startTracing(log) : undefined
   const answering: Answering = await prepareAnswering(settings, {
@@ -69,7 +69,7 @@ export async function serve(settings: ServeSettings): Promise<number> {
       fleet === undefined
         ? figuresOf(observers)
         : figuresTogether(
-            async () => [await countsOf(observers), ...(await fleet.counts())],
+            async (name) => [await countOf(name, observers), ...(await fleet.count(name))],
             startedAt,
           ),
     waitingFor: () => [

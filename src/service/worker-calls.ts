@@ -4,7 +4,7 @@ import { type BirpcReturn, createBirpc } from 'birpc'
 import type { Spending } from '../state/replay.ts'
 import type { RevocationEntry } from '../state/revocations.ts'
 import type { Counts } from './figures.ts'
-import type { ProofHistory } from './policy-keeper.ts'
+import type { InForce } from './policy-keeper.ts'
 
 /** What a worker asks of the first process. */
 export interface CallsToFirst {
@@ -24,7 +24,7 @@ export interface CallsToFirst {
 export interface CallsToWorker {
   /** Also the question whether it still lives. */
   state(): Promise<WorkerState>
-  counts(): Promise<Counts>
+  count<Name extends keyof Counts>(name: Name): Promise<Counts[Name]>
   revoke(entries: readonly RevocationEntry[]): Promise<'stored' | 'unavailable'>
   leave(): Promise<void>
   /** Begins the drain; `ended` tells of its end. */
@@ -34,7 +34,7 @@ export interface CallsToWorker {
 export interface WorkerStart {
   /** From 1; the one that replaces it has the same. */
   readonly number: number
-  readonly proofs: ProofHistory
+  readonly inForce: InForce
   /** What the first process remembers for all; undefined where Redis does. */
   readonly memory: WorkerMemory | undefined
 }

@@ -4,7 +4,8 @@ import cluster, { type Worker as Child } from 'node:cluster'
 import { createLineReader } from '../line-reader.ts'
 import type { Log } from '../observe/log.ts'
 
-const maxLineBytes = 64 * 1024
+/** More than any line has; what is longer is no line of ours. */
+const maxLineBytes = 1024 * 1024
 
 /** @param workers How many there are to be. */
 export function startWorkerProcess(workers: number, log: Log): Child {

@@ -1,10 +1,10 @@
-/** A worker: answers checks on the port that all workers share, and goes when the first process says so, or is gone. */
+/** A worker: answers checks on the connections that it is given, and goes when the first process says so, or is gone. */
 
 import { Socket } from 'node:net'
 import { cannotRun, exitCode } from '../exit.ts'
 import { createLog, type LogLevel } from '../observe/log.ts'
 import { type Answering, nowSeconds, prepareAnswering } from './answering.ts'
-import { countsOf } from './figures.ts'
+import { countOf, countsOf } from './figures.ts'
 import type { ServeSettings } from './serve.ts'
 import { createTools, createToolsOfWorker } from './tools.ts'
 import { startTracing } from './tracing.ts'
@@ -22,13 +22,13 @@ export async function serveAsWorker(settings: ServeSettings): Promise<number> {
       const { revision } = keeper.current.policy
       return { policyRevision: revision, inFlight: inFlight() }
     },
-    counts: async () => countsOf((await begun.promise).answering.observers),
+    count: async (name) => countOf(name, (await begun.promise).answering.observers),
     revoke: async (entries) => (await begun.promise).tools.revocations.add(entries),
     leave: async () => (await begun.promise).answering.leave(),
     drain: (limitMs) => toldToEnd.resolve(limitMs),
   })
 
-  async function prepare({ number, memory, proofs }: WorkerStart) {
+  async function prepare({ number, memory, inForce }: WorkerStart) {
     // The first process tells of what all do alike.
     const log = createLog(atLeastWarn(settings.logLevel), { worker: number })
     const tools =
@@ -37,7 +37,7 @@ export async function serveAsWorker(settings: ServeSettings): Promise<number> {
         : await createToolsOfWorker(memory, first.spend, nowSeconds)
     const tracing = await startTracing(log)
     const traces = tracing?.traces
-    const answering = await prepareAnswering(settings, { log, tools, traces, proofs })
+    const answering = await prepareAnswering(settings, { log, tools, traces, inForce })
     return { log, tools, tracing, answering }
   }
 

@@ -5,8 +5,8 @@ import type { ReplayStore } from './replay.ts'
 export interface MemoryReplayOptions {
   readonly maxEntries?: number
   /**
-   * Seconds that pass evenly, whatever is done to the clock. Without it the clock is held to be right; a wrong hour
-   * then has proofs refused until that hour is over.
+   * Seconds that pass evenly, whatever is done to the clock. Without it, or where the clock is ahead for longer than
+   * proofs live, what was forgotten by that clock is refused until it is that late: closed, not open.
    */
   readonly monotonic?: () => number
 }

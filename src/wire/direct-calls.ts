@@ -109,7 +109,7 @@ class DirectCall implements CheckCall, InFlightEntry {
     this.#method = method
     this.#waiting = waiting
     stream.on('error', ignore)
-    stream.on('close', () => this.#forget())
+    stream.on('close', () => this.#release())
     stream.on('data', (chunk: Buffer) => this.#take(chunk))
     stream.on('end', () => this.#end())
     const full = waiting.size >= method.maxWaiting
@@ -150,6 +150,17 @@ class DirectCall implements CheckCall, InFlightEntry {
     this.#forget()
     this.request = message
     this.#method.handle(this)
+  }
+
+  /**
+   * Node's HTTP/2 keeps a closed stream until the next full collection, with all that it refers to: what outlives a
+   * minor one here made each of them take 12 ms in place of 1, and full ones necessary.
+   */
+  #release(): void {
+    this.#forget()
+    this.request = broken
+    this.#stream.removeAllListeners()
+    this.#stream.on('error', ignore)
   }
 
   /** Nothing more is taken from the stream. */

@@ -1,6 +1,5 @@
 /** The gRPC server: checks and health on every address, and a drain that ends in time. */
 
-import { once } from 'node:events'
 import type { Duplex } from 'node:stream'
 import {
   type ChannelOptions,
@@ -92,7 +91,7 @@ export async function startServer(options: ServerOptions): Promise<Authorization
   const addresses: string[] = []
   for (const address of options.addresses)
     addresses.push(await listen(server, address, credentials))
-  const injector = server.createConnectionInjector(credentials)
+  let injector: ReturnType<Server['createConnectionInjector']> | undefined
   const taken = new Set<Duplex>()
   return {
     addresses,
@@ -100,6 +99,7 @@ export async function startServer(options: ServerOptions): Promise<Authorization
     take(connection) {
       taken.add(connection)
       connection.once('close', () => taken.delete(connection))
+      injector ??= server.createConnectionInjector(credentials)
       injector.injectConnection(connection)
     },
     setServing: health.setServing,
@@ -107,17 +107,22 @@ export async function startServer(options: ServerOptions): Promise<Authorization
       health.setServing(false)
       tls?.close()
       for (const address of addresses) server.drain(address, limitMs)
-      injector.drain(limitMs)
+      injector?.drain(limitMs)
       const shutDown = Promise.all([
         new Promise<void>((resolve) => server.tryShutdown(() => resolve())),
         // Of these it waits for none.
-        ...[...taken].map((connection) => once(connection, 'close')),
+        ...[...taken].map((connection) => closeOf(connection)),
       ])
       // A connection that never became HTTP/2, TLS towards a plaintext port, keeps it waiting for ever.
       await endsWithin(limitMs + graceMs, shutDown, { ref: false })
       server.forceShutdown()
     },
   }
+}
+
+/** However it closes: one that is reset must not end the wait for the others. */
+function closeOf(connection: Duplex): Promise<void> {
+  return new Promise((resolve) => connection.once('close', () => resolve()))
 }
 
 /**

@@ -1,5 +1,6 @@
-/** Found by an attack: a WPT that was spent, across two reloads one after the other (policy.md, Proofs and replay). */
+/** Found by attacks: a WPT that was spent, across two reloads one after the other, and across one by a clock that was set back (policy.md, Proofs and replay). */
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'ava'
 import { createReloadRig, type Parts, proof, start } from '../support/wimse-reload.ts'
 
@@ -45,3 +46,16 @@ for (const [what, [[life, iat], [before, between, after], later]] of Object.entr
     }
   })
 }
+
+test('policy.md, Proofs and replay; F7: a WPT that was spent is not taken again where the policy is renamed while the clock is wrong', async (t) => {
+  const { take, ask, setNow, keeper } = await createReloadRig(t, {})
+  const wpt = await proof(start + 60, start)
+  t.is(await ask(wpt), '')
+  // The keeper looks at the clock once a second: it has seen this hour before it is set back.
+  await sleep(1500)
+  setNow(start - 1000)
+  await take({ name: 'b' })
+  t.true((keeper.current.proofsSince ?? 0) >= start)
+  setNow(start + 1)
+  t.regex(await ask(wpt), /^workload_proof_(?:replayed|invalid)/)
+})

@@ -154,7 +154,7 @@ test.serial(
     const [early, late] = [await fleet.prove(), await fleet.prove()]
     fleet.meshbind.kill('SIGSTOP')
     const reasons = await Promise.all(all.map(({ ask }) => ask(early)))
-    t.deepEqual([...new Set(reasons.map(reasonOf))], ['deadline_exceeded'])
+    t.deepEqual([...new Set(reasons.map(reasonOf))], ['state_unavailable'])
     for (const { ask } of all) t.is(reasonOf(await ask(fleet.good)), '')
     fleet.meshbind.kill('SIGCONT')
     const after = await Promise.all(all.map(({ ask }) => ask(early)))

@@ -158,6 +158,30 @@ test.serial(
 )
 
 test.serial(
+  'policy.md: the last good policy stays, also for the worker in another’s place, while the one on disk is broken',
+  async (t) => {
+    const fleet = await startFleet(t)
+    const before = await fleet.workers()
+    const revision = before[0]?.policy_revision
+    await fleet.swapPolicy('no: policy')
+    await until(
+      async () => (await fleet.page('/readyz')).text.includes('not valid'),
+      'told of the broken policy',
+    )
+    for (const { pid } of before) process.kill(pid, 'SIGKILL')
+    const after = await fleet.replaced(before.map(({ pid }) => pid))
+    t.deepEqual(
+      after.map((line) => line.policy_revision),
+      [revision, revision],
+    )
+    for (const { ask } of await fleet.openAll()) {
+      t.is(reasonOf(await ask(fleet.good)), '')
+      t.not(reasonOf(await ask(fleet.stolen)), '')
+    }
+  },
+)
+
+test.serial(
   'issue Cores: a connection that comes as a worker is killed is given to another or closed: none stays open without an answer',
   async (t) => {
     const fleet = await startFleet(t)

@@ -1,11 +1,12 @@
+import { once } from 'node:events'
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client, type ClientOptions, credentials } from '@grpc/grpc-js'
 import test, { type ExecutionContext } from 'ava'
-import { denyOutright } from '../../src/decision/decision.ts'
+import { type Decision, denyOutright } from '../../src/decision/decision.ts'
 import { healthService } from '../../src/wire/proto.ts'
 import type { AuthorizationServer, ServerOptions } from '../../src/wire/server.ts'
 import { decodeCheckResponse, encodeCheckRequest } from '../support/check-request.ts'
@@ -127,6 +128,34 @@ test('contract §3: a stale socket is replaced; a live one and a plain file are 
   const crashed = await start(t, { addresses: [`unix:${path}`] })
   t.is(await ask(clientFor(t, `unix:${path}`)), 7)
   await crashed.drain(50)
+})
+
+test('contract §3, --drain: of connections that were handed over, one that is reset ends no check of another', async (t) => {
+  let release: (decision: Decision) => void = () => {}
+  const held = new Promise<Decision>((resolve) => {
+    release = resolve
+  })
+  const judge = judgeBy(() => held)
+  const server = await start(t, { addresses: [], judge, deadlineMs: 30_000 })
+  const door = createServer((socket) => {
+    socket.on('error', () => {})
+    server.take(socket)
+  })
+  await new Promise<void>((resolve) => door.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => door.close())
+  const { port } = door.address() as AddressInfo
+  const answer = ask(clientFor(t, `127.0.0.1:${port}`))
+  const rude = connect(port, '127.0.0.1')
+  rude.on('error', () => {})
+  rude.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u0004\0\0\0\0\0')
+  await once(rude, 'data')
+  while (server.inFlight() === 0) await sleep(5)
+  const drained = server.drain(30_000)
+  rude.resetAndDestroy()
+  await sleep(200)
+  release(denyOutright('route_unmatched'))
+  t.is(await answer, 7)
+  await drained
 })
 
 test('catalogue 250: a message over the bound is denied by size, unread to its end, and the server lives', async (t) => {

@@ -30,7 +30,7 @@ A meshbind beside an Envoy, in the Envoy's own pod. Both templates take the char
     {{- end }}
   env:
     - name: NODE_OPTIONS
-      value: --max-old-space-size-percentage=75
+      value: --max-old-space-size-percentage=75 --max-semi-space-size=16
     {{- with $sidecar.extraEnv }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
