@@ -7,13 +7,15 @@
 import { fork } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { startMeshbind } from '../test/support/meshbind.ts'
+import { startCommand } from '../test/support/meshbind.ts'
 import type { CachedBytes } from './cached-bytes.ts'
 import { runLoad } from './http2-load.ts'
 import { describeRun, keepSection, say, scale } from './keep.ts'
 import { createMaterial, type Material } from './material.ts'
 import { type Comparison, type MeasuredRow, roundSample, tellSection } from './results.ts'
 
+/** What the chart's `nodeOptions` come to with its memory limit, 512Mi. */
+const nodeOptions = '--max-old-space-size=384 --max-semi-space-size=16'
 const junkTokens = 1_000_000 * scale
 const validTokens = 200_000 * scale
 const batch = 20_000
@@ -120,10 +122,13 @@ const comparisons: readonly Comparison[] = [
 async function main(): Promise<void> {
   const material = await createMaterial()
   cleanups.push(() => material.close())
-  const { port, pid, stop, lines } = await startMeshbind([
-    ...['--policy', material.policyFile, '--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0'],
-    ...['--decision-log', 'off', '--deadline', '5s'],
-  ])
+  const { port, pid, stop, lines } = await startCommand(
+    [
+      ...['serve', '--policy', material.policyFile, '--listen', '127.0.0.1:0'],
+      ...['--admin', '127.0.0.1:0', '--decision-log', 'off', '--deadline', '5s'],
+    ],
+    { env: { ...process.env, NODE_OPTIONS: nodeOptions } },
+  )
   cleanups.push(stop)
   const admin = String(lines.find(({ message }) => message === 'listening')?.['admin'])
   const subject = { port, pid, admin }
@@ -151,7 +156,10 @@ async function main(): Promise<void> {
     },
   ])
     rows.push(await pour(subject, material, flood))
-  const notes = [`A thousand good tokens go on being used, one check in ${goodEvery}.`]
+  const notes = [
+    `A thousand good tokens go on being used, one check in ${goodEvery}.`,
+    `meshbind runs with ${nodeOptions}, as the chart has it for a limit of 512Mi.`,
+  ]
   const made = await describeRun(notes, 1)
   await keepSection('memory', tellSection(made, [...rows, ...(await measureCached())], comparisons))
 }
