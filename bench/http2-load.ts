@@ -3,7 +3,15 @@
  * request's frames are made beforehand, only stream ids are written while it runs, answers are counted by their frames.
  */
 
-import { connect, type Socket } from 'node:net'
+import { connect } from 'node:net'
+import {
+  flags,
+  frame,
+  frameHead,
+  frameTypes,
+  headerBlock,
+  preface,
+} from '../test/support/raw-http2.ts'
 
 export interface LoadOptions {
   readonly port: number
@@ -29,17 +37,6 @@ export interface LoadResult {
   readonly p99: number
 }
 
-const frameType = {
-  data: 0,
-  headers: 1,
-  rstStream: 3,
-  settings: 4,
-  ping: 6,
-  goaway: 7,
-  windowUpdate: 8,
-}
-const flag = { endStream: 1, ack: 1, endHeaders: 4 }
-const frameHeaderBytes = 9
 const hugeWindow = 0x7fff0000
 
 export async function runLoad({ connections = 1, ...options }: LoadOptions): Promise<LoadResult> {
@@ -98,18 +95,18 @@ function driveConnection(options: LoadOptions): Promise<Float64Array> {
       }
     }
 
-    const onFrame = (type: number, flags: number, stream: number, payload: Buffer) => {
-      if (type === frameType.data) {
+    const onFrame = (type: number, set: number, stream: number, payload: Buffer) => {
+      if (type === frameTypes.data) {
         options.onMessage?.(payload)
-        if ((flags & flag.endStream) !== 0) finishStream(stream)
-      } else if (type === frameType.headers && (flags & flag.endStream) !== 0) finishStream(stream)
-      else if (type === frameType.settings && (flags & flag.ack) === 0)
-        writeFrame(socket, frameType.settings, flag.ack, 0, Buffer.alloc(0))
-      else if (type === frameType.ping && (flags & flag.ack) === 0)
-        writeFrame(socket, frameType.ping, flag.ack, 0, payload)
-      else if (type === frameType.windowUpdate && stream === 0)
+        if ((set & flags.endStream) !== 0) finishStream(stream)
+      } else if (type === frameTypes.headers && (set & flags.endStream) !== 0) finishStream(stream)
+      else if (type === frameTypes.settings && (set & flags.ack) === 0)
+        socket.write(frame(frameTypes.settings, 0, undefined, flags.ack))
+      else if (type === frameTypes.ping && (set & flags.ack) === 0)
+        socket.write(frame(frameTypes.ping, 0, payload, flags.ack))
+      else if (type === frameTypes.windowUpdate && stream === 0)
         sendWindow += payload.readUInt32BE(0)
-      else if (type === frameType.rstStream || type === frameType.goaway)
+      else if (type === frameTypes.reset || type === frameTypes.goaway)
         reject(new Error(`the server sent frame type ${type}`))
     }
 
@@ -117,14 +114,14 @@ function driveConnection(options: LoadOptions): Promise<Float64Array> {
     socket.on('data', (chunk: Buffer) => {
       const bytes = pending.length === 0 ? chunk : Buffer.concat([pending, chunk])
       let at = 0
-      while (bytes.length - at >= frameHeaderBytes) {
-        const end = at + frameHeaderBytes + bytes.readUIntBE(at, 3)
+      while (bytes.length - at >= frameHead) {
+        const end = at + frameHead + bytes.readUIntBE(at, 3)
         if (bytes.length < end) break
         onFrame(
           bytes[at + 3] ?? 0,
           bytes[at + 4] ?? 0,
           bytes.readUInt32BE(at + 5) & 0x7fffffff,
-          bytes.subarray(at + frameHeaderBytes, end),
+          bytes.subarray(at + frameHead, end),
         )
         at = end
       }
@@ -132,11 +129,11 @@ function driveConnection(options: LoadOptions): Promise<Float64Array> {
       sendMore()
     })
     socket.once('connect', () => {
-      socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
-      writeFrame(socket, frameType.settings, 0, 0, setting(4, hugeWindow))
+      socket.write(preface)
+      socket.write(frame(frameTypes.settings, 0, setting(4, hugeWindow)))
       const window = Buffer.alloc(4)
       window.writeUInt32BE(hugeWindow - 65_535)
-      writeFrame(socket, frameType.windowUpdate, 0, 0, window)
+      socket.write(frame(frameTypes.windowUpdate, 0, window))
       sendMore()
     })
   })
@@ -156,55 +153,24 @@ interface RequestFrames {
 }
 
 function framesOf(path: string, message: Buffer): RequestFrames {
-  const headers = Buffer.concat(
-    [
-      [':method', 'POST'],
-      [':scheme', 'http'],
-      [':path', path],
-      [':authority', 'meshbind'],
-      ['te', 'trailers'],
-      ['content-type', 'application/grpc'],
-      ['grpc-timeout', '500m'],
-    ].map(([name, value]) => literal(name ?? '', value ?? '')),
-  )
+  const headers = headerBlock([
+    [':method', 'POST'],
+    [':scheme', 'http'],
+    [':path', path],
+    [':authority', 'meshbind'],
+    ['te', 'trailers'],
+    ['content-type', 'application/grpc'],
+    ['grpc-timeout', '500m'],
+  ])
   const prefix = Buffer.alloc(5)
   prefix.writeUInt32BE(message.length, 1)
   const body = Buffer.concat([prefix, message])
-  const head = frame(frameType.headers, flag.endHeaders, 0, headers)
+  const head = frame(frameTypes.headers, 0, headers, flags.endHeaders)
   return {
-    frames: Buffer.concat([head, frame(frameType.data, flag.endStream, 0, body)]),
+    frames: Buffer.concat([head, frame(frameTypes.data, 0, body, flags.endStream)]),
     dataAt: head.length,
     dataBytes: body.length,
   }
-}
-
-/** RFC 7541 §6.2.2: a literal header field without indexing, new name, no Huffman. Texts are shorter than 127 bytes. */
-function literal(name: string, value: string): Buffer {
-  return Buffer.concat([
-    Buffer.from([0, name.length]),
-    Buffer.from(name),
-    Buffer.from([value.length]),
-    Buffer.from(value),
-  ])
-}
-
-function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {
-  const head = Buffer.alloc(frameHeaderBytes)
-  head.writeUIntBE(payload.length, 0, 3)
-  head[3] = type
-  head[4] = flags
-  head.writeUInt32BE(stream, 5)
-  return Buffer.concat([head, payload])
-}
-
-function writeFrame(
-  socket: Socket,
-  type: number,
-  flags: number,
-  stream: number,
-  payload: Buffer,
-): void {
-  socket.write(frame(type, flags, stream, payload))
 }
 
 function summarise(latencies: readonly number[], seconds: number): LoadResult {

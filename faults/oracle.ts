@@ -41,6 +41,19 @@ export interface Expectation {
 const nearSeconds = 2
 
 type Note = (reason: string, ...others: string[]) => void
+type End = (until: number, reason: string) => void
+
+/** A request that a rule is held against. */
+interface Case {
+  readonly facts: RequestFacts
+  readonly rule: RouteRule
+  readonly world: OracleWorld
+  /** Unix seconds. */
+  readonly now: number
+  readonly note: Note
+  /** Something that ends at a time. */
+  readonly end: End
+}
 
 /** @param now Unix seconds. */
 export function expect(facts: RequestFacts, world: OracleWorld, now: number): Expectation {
@@ -61,15 +74,14 @@ export function expect(facts: RequestFacts, world: OracleWorld, now: number): Ex
     if (now > until + 1) broken.push(reason)
     else if (now > until - nearSeconds) unsure.push(reason)
   })
-  if (facts.route === 'wimse') judgeWorkload(facts, rule, world, now, note, end)
-  else judgeToken(facts, rule, world, now, note, end)
+  const judged = { facts, rule, world, now, note, end }
+  if (facts.route === 'wimse') judgeWorkload(judged)
+  else judgeToken(judged)
   if (broken.length > 0) return deny([...broken, ...unsure])
   return unsure.length > 0
     ? { verdict: 'either', reasons: unsure }
     : { verdict: 'allow', reasons: [] }
 }
-
-type End = (until: number, reason: string) => void
 
 const deny = (reasons: readonly string[]): Expectation => ({ verdict: 'deny', reasons })
 const neitherPresenter: readonly RouteName[] = ['dpop', 'wimse']
@@ -83,14 +95,8 @@ function mayCall(spiffeId: string, { callers }: RouteRule): boolean {
   return callers.length === 0 || callers.some((prefix) => spiffeId.startsWith(prefix))
 }
 
-function judgeToken(
-  facts: RequestFacts,
-  rule: RouteRule,
-  world: OracleWorld,
-  now: number,
-  note: Note,
-  end: End,
-): void {
+function judgeToken(judged: Case): void {
+  const { facts, rule, world, now, note, end } = judged
   const { token, credentials, presenter } = facts
   if (credentials === 0 || token === undefined) return note('credential_missing')
   if (credentials === 2) return note('credential_ambiguous', 'credential_malformed')
@@ -104,7 +110,7 @@ function judgeToken(
     if (!token.scope.split(' ').includes(scope)) note('scope_insufficient')
   if (presenter !== undefined && !mayCall(presenter.spiffeId, rule)) note('caller_refused')
   judgeBinding(facts, token, rule, note)
-  if (facts.route === 'dpop') judgeProof(facts, token, rule, world, now, note, end)
+  if (facts.route === 'dpop') judgeProof(judged, token)
 }
 
 function judgeText(token: TokenFacts, rule: RouteRule, world: OracleWorld, note: Note): void {
@@ -142,15 +148,8 @@ function judgeBinding(
 }
 
 /** RFC 9449 §4.3, §7.1, §11.1. */
-function judgeProof(
-  { proof, scheme, method, spentBefore }: RequestFacts,
-  token: TokenFacts,
-  rule: RouteRule,
-  world: OracleWorld,
-  now: number,
-  note: Note,
-  end: End,
-): void {
+function judgeProof({ facts, rule, world, now, note, end }: Case, token: TokenFacts): void {
+  const { proof, scheme, method, spentBefore } = facts
   if (scheme !== 'DPoP') note('scheme_mismatch')
   if (proof === undefined) return note('proof_missing')
   if (token.bound.to === 'proof' && token.bound.client !== proof.client) note('binding_mismatch')
@@ -164,14 +163,7 @@ const fits = (proof: ProofFacts, method: string, rule: RouteRule) =>
   proof.method === method && proof.target === rule.target
 
 /** The WIMSE drafts; policy.md, "Bindings": the WIT's `sub` is the presenter where mTLS shows one. */
-function judgeWorkload(
-  facts: RequestFacts,
-  rule: RouteRule,
-  world: OracleWorld,
-  now: number,
-  note: Note,
-  end: End,
-): void {
+function judgeWorkload({ facts, rule, world, now, note, end }: Case): void {
   const { workload, presenter, spentBefore } = facts
   if (workload === undefined) return note('workload_token_missing')
   if (workload.issuedAt > now + world.skewSeconds + nearSeconds)

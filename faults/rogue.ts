@@ -2,42 +2,20 @@
 
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { flags, frame, frameTypes, headerBlock, opening } from '../test/support/raw-http2.ts'
 
-const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
-const frameType = { data: 0, headers: 1, rst: 3, settings: 4, continuation: 9 }
-const flags = { none: 0, endHeaders: 4 }
 const path = '/envoy.service.auth.v3.Authorization/Check'
+const requestHeaders = headerBlock([
+  [':method', 'POST'],
+  [':scheme', 'http'],
+  [':path', path],
+  [':authority', 'meshbind'],
+  ['te', 'trailers'],
+  ['content-type', 'application/grpc'],
+])
 
-function frame(type: number, flag: number, stream: number, payload: Buffer): Buffer {
-  const head = Buffer.alloc(9)
-  head.writeUIntBE(payload.length, 0, 3)
-  head[3] = type
-  head[4] = flag
-  head.writeUInt32BE(stream, 5)
-  return Buffer.concat([head, payload])
-}
-
-/** RFC 7541 §6.2.2: literals without indexing; texts under 127 bytes. */
-const requestHeaders = Buffer.concat(
-  [
-    [':method', 'POST'],
-    [':scheme', 'http'],
-    [':path', path],
-    [':authority', 'meshbind'],
-    ['te', 'trailers'],
-    ['content-type', 'application/grpc'],
-  ].map(([name = '', value = '']) =>
-    Buffer.concat([
-      Buffer.from([0, name.length]),
-      Buffer.from(name),
-      Buffer.from([value.length]),
-      Buffer.from(value),
-    ]),
-  ),
-)
-
-const begin = (stream: number) => frame(frameType.headers, flags.endHeaders, stream, requestHeaders)
-const settings = frame(frameType.settings, flags.none, 0, Buffer.alloc(0))
+const begin = (stream: number) =>
+  frame(frameTypes.headers, stream, requestHeaders, flags.endHeaders)
 const oddStreams = (count: number) => Array.from({ length: count }, (_, n) => 2 * n + 1)
 
 export interface Rogue {
@@ -76,13 +54,13 @@ async function openMany(
 export function openIdle(port: number, count: number): Promise<Rogue> {
   let n = 0
   return openMany(port, count, (socket) => {
-    if (n++ % 2 === 0) socket.write(Buffer.concat([preface, settings]))
+    if (n++ % 2 === 0) socket.write(opening)
   })
 }
 
 /** Streams that begin and never end: HEADERS, and no DATA. */
 export function openSlowStreams(port: number, connections: number, each: number): Promise<Rogue> {
-  const burst = Buffer.concat([preface, settings, ...oddStreams(each).map(begin)])
+  const burst = Buffer.concat([opening, ...oddStreams(each).map(begin)])
   return openMany(port, connections, (socket) => void socket.write(burst))
 }
 
@@ -91,17 +69,17 @@ export function resetRapidly(port: number, streams: number): Promise<Rogue> {
   const cancel = Buffer.from([0, 0, 0, 8])
   const frames = oddStreams(streams).flatMap((stream) => [
     begin(stream),
-    frame(frameType.rst, flags.none, stream, cancel),
+    frame(frameTypes.reset, stream, cancel),
   ])
-  const burst = Buffer.concat([preface, settings, ...frames])
+  const burst = Buffer.concat([opening, ...frames])
   return openMany(port, 1, (socket) => void socket.write(burst))
 }
 
 /** CVE-2024-27316 and its kin: header blocks that do not end. */
 export function continueForEver(port: number, frames: number): Promise<Rogue> {
-  const first = frame(frameType.headers, flags.none, 1, requestHeaders)
-  const more = frame(frameType.continuation, flags.none, 1, Buffer.alloc(16_000, 0x40))
-  const burst = Buffer.concat([preface, settings, first, ...Array(frames).fill(more)])
+  const first = frame(frameTypes.headers, 1, requestHeaders)
+  const more = frame(frameTypes.continuation, 1, Buffer.alloc(16_000, 0x40))
+  const burst = Buffer.concat([opening, first, ...Array(frames).fill(more)])
   return openMany(port, 1, (socket) => void socket.write(burst))
 }
 
@@ -109,9 +87,9 @@ export function continueForEver(port: number, frames: number): Promise<Rogue> {
 export function dripData(port: number, connections: number, bytes: number): Promise<Rogue> {
   const prefix = Buffer.alloc(5)
   prefix.writeUInt32BE(bytes, 1)
-  const byte = frame(frameType.data, flags.none, 1, Buffer.from([0x0a]))
-  const message = frame(frameType.data, flags.none, 1, prefix)
+  const byte = frame(frameTypes.data, 1, Buffer.from([0x0a]))
+  const message = frame(frameTypes.data, 1, prefix)
   const drips = Array<Buffer>(Math.min(bytes - 1, 60_000)).fill(byte)
-  const burst = Buffer.concat([preface, settings, begin(1), message, ...drips])
+  const burst = Buffer.concat([opening, begin(1), message, ...drips])
   return openMany(port, connections, (socket) => void socket.write(burst))
 }

@@ -2,6 +2,7 @@
 
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { opening } from '../../test/support/raw-http2.ts'
 import type { Load } from '../load.ts'
 import type { Rig } from '../rig.ts'
 import { type Claim, claim, type Scenario, type Stage } from '../scenario.ts'
@@ -175,7 +176,7 @@ const hungClient: Scenario = {
 function hangOn(rig: Rig, replica: number) {
   const socket = connect(rig.ports[replica] ?? 0, '127.0.0.1')
   socket.on('error', () => {})
-  socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u0004\0\0\0\0\0')
+  socket.write(opening)
   return socket
 }
 

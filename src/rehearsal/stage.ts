@@ -8,7 +8,7 @@ import type { PolicyDocument } from '../policy/schema.ts'
 import { assembleTools } from '../service/tool-set.ts'
 import { createMemoryReplay } from '../state/memory.ts'
 import { createMemoryRevocations } from '../state/revocation-feed.ts'
-import { createKeySource, type KeySource } from '../token/key-source.ts'
+import type { KeySource } from '../token/key-source.ts'
 import { createTokenIssuer } from '../token/token-issuer.ts'
 import { type Authority, createAuthority, createKeyPair, type Leaf } from './certificates.ts'
 import { createOpaqueIssuer, type OpaqueIssuer } from './opaque.ts'
@@ -17,6 +17,7 @@ import { timeSeconds } from './time.ts'
 import {
   composeAnswer,
   createMinter,
+  createRehearsedKeys,
   createSigningKey,
   type Fixtures,
   type Minter,
@@ -42,7 +43,6 @@ export interface Stage extends Fixtures {
   close(): void
 }
 
-const refreshSeconds = 300
 const nothingRevoked = { denylist: undefined, statusLists: undefined }
 
 /**
@@ -73,12 +73,7 @@ export async function setStage(
         return opaque.introspector
       }
       const jwks = minters.get(plan.name)?.jwks ?? Buffer.alloc(0)
-      const keys = createKeySource({
-        load: async () => ({ bytes: jwks }),
-        algorithms: plan.algorithms,
-        clock: () => now,
-        refreshSeconds,
-      })
+      const keys = createRehearsedKeys(jwks, plan.algorithms, now)
       sources.push(keys)
       return createTokenIssuer(plan, keys)
     },

@@ -13,6 +13,7 @@ import type { IssuerPlan } from '../policy/compile.ts'
 import { durationSeconds } from '../policy/duration.ts'
 import type { PolicyDocument } from '../policy/schema.ts'
 import type { Algorithm } from '../token/algorithms.ts'
+import { createKeySource, type KeySource } from '../token/key-source.ts'
 import type { Leaf } from './certificates.ts'
 import type { TokenFixture } from './schema.ts'
 import { timeSeconds } from './time.ts'
@@ -77,6 +78,16 @@ function lifetimeOf(name: string, { spec }: PolicyDocument): number {
   ]
   const seconds = limits.filter((limit) => limit !== undefined).map(durationSeconds)
   return Math.min(defaultLifetimeSeconds, ...seconds)
+}
+
+/** Keys that were minted here, in the place of a source that is read; to be tried and closed as one. */
+export function createRehearsedKeys(
+  jwks: Buffer,
+  algorithms: readonly Algorithm[],
+  now: number,
+): KeySource {
+  const load = async () => ({ bytes: jwks })
+  return createKeySource({ load, algorithms, clock: () => now, refreshSeconds: 300 })
 }
 
 /** What tokens and proofs may be bound to. */

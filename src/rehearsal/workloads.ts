@@ -5,10 +5,10 @@ import { createWorkloadTokens, type TrustAnchor, type WorkloadTokens } from '../
 import type { AnchorPlans } from '../policy/compile.ts'
 import type { PolicyDocument } from '../policy/schema.ts'
 import { algorithms } from '../token/algorithms.ts'
-import { createKeySource, type KeySource } from '../token/key-source.ts'
+import type { KeySource } from '../token/key-source.ts'
 import type { WitFixture, WptFixture } from './schema.ts'
 import { timeSeconds } from './time.ts'
-import { createSigningKey, type SigningKey, signJws } from './tokens.ts'
+import { createRehearsedKeys, createSigningKey, type SigningKey, signJws } from './tokens.ts'
 
 /** A workload's own token, and the key that its proofs are signed with. */
 export interface MintedWit {
@@ -19,7 +19,6 @@ export interface MintedWit {
 const keyId = 'policy-test'
 const witLifetimeSeconds = 300
 const wptLifetimeSeconds = 30
-const refreshSeconds = 300
 
 /** The keys that sign the WITs of each trust domain of the policy. */
 export async function mintAuthorities({
@@ -43,12 +42,7 @@ export function anchorWorkloads(
   const taken = new Map<string, TrustAnchor>()
   for (const [domain, { schemes }] of Object.entries(anchors)) {
     const jwk = { ...authorities.get(domain)?.publicJwk, kid: keyId }
-    const keys = createKeySource({
-      load: async () => ({ bytes: Buffer.from(JSON.stringify({ keys: [jwk] })) }),
-      algorithms,
-      clock: () => now,
-      refreshSeconds,
-    })
+    const keys = createRehearsedKeys(Buffer.from(JSON.stringify({ keys: [jwk] })), algorithms, now)
     sources.push(keys)
     taken.set(domain, { keys, schemes: new Set(schemes) })
   }

@@ -9,8 +9,12 @@ export interface VersionInfo {
   readonly node: string
 }
 
+let known: VersionInfo | undefined
+
+/** The files are read once. */
 export function versionInfo(): VersionInfo {
-  return { version: packageVersion(), commit: commit(), node: process.versions.node }
+  known ??= { version: packageVersion(), commit: commit(), node: process.versions.node }
+  return known
 }
 
 function packageVersion(): string {

@@ -55,14 +55,14 @@ export function listenPlain(server: NetServer, address: string): Promise<string>
   )
 }
 
-/** @param listen Resolves to the port. */
-async function bind(address: string, listen: () => Promise<number>): Promise<string> {
+/** @param begin Resolves to the port. */
+async function bind(address: string, begin: () => Promise<number>): Promise<string> {
   const path = pathOf(address)
   if (path !== undefined) {
     await requireDirectory(dirname(path))
     await removeStaleSocket(path)
   }
-  const port = await listen().catch((error: Error) => {
+  const port = await begin().catch((error: Error) => {
     throw new Error(`cannot listen on ${address}: ${reasonOf(error)}`)
   })
   if (path === undefined) return address.replace(/:\d+$/, `:${port}`)

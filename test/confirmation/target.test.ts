@@ -4,6 +4,7 @@ import { isIPv6 } from 'node:net'
 import test from 'ava'
 import fc from 'fast-check'
 import { normaliseRequestPath, readTarget } from '../../src/confirmation/target.ts'
+import { removeDots } from '../fuzz/slow/uri.ts'
 
 const base = 'https://api.example'
 
@@ -181,25 +182,6 @@ const unreserved = new Set(
 )
 const hexDigits = '0123456789abcdefABCDEF'
 
-/** RFC 3986 §5.2.4 as it is written: an input and an output buffer, steps A to E. */
-function withoutDots(path: string): string {
-  let input = path
-  let output = ''
-  while (input !== '') {
-    if (input.startsWith('/./')) input = input.slice(2)
-    else if (input === '/.') input = '/'
-    else if (input.startsWith('/../') || input === '/..') {
-      input = `/${input.slice(4)}`
-      output = output.slice(0, Math.max(output.lastIndexOf('/'), 0))
-    } else {
-      const end = input.indexOf('/', 1)
-      output += end === -1 ? input : input.slice(0, end)
-      input = end === -1 ? '' : input.slice(end)
-    }
-  }
-  return output
-}
-
 /** Character by character: escapes in one spelling, or undefined at the first that must not be there. */
 function spelled(text: string, marks: string): string | undefined {
   let out = ''
@@ -253,7 +235,7 @@ function oracle(text: string): { origin: string; path: string } | undefined {
   if (!literal && name.replace(/\.$/, '').split('.').includes('')) return undefined
   if (fragments.length > 1) return undefined
   const usual = port === ':' || port === (scheme === 'https' ? ':443' : ':80')
-  return { origin: `${scheme}://${host}${usual ? '' : port}`, path: withoutDots(path) }
+  return { origin: `${scheme}://${host}${usual ? '' : port}`, path: removeDots(path) }
 }
 
 const segment = fc.constantFrom(

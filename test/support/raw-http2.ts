@@ -37,9 +37,9 @@ export interface RawPeer {
   destroy(): void
 }
 
-const frameHead = 9
+export const frameHead = 9
 const nothing: Buffer = Buffer.alloc(0)
-const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1')
+export const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1')
 
 export function frame(type: number, stream: number, payload = nothing, flag = 0): Buffer {
   const head = Buffer.alloc(frameHead)
@@ -71,6 +71,9 @@ export function integer(value: number, bits: number, high: number): Buffer {
   for (; rest >= 128; rest = Math.floor(rest / 128)) bytes.push((rest % 128) | 128)
   return Buffer.from([...bytes, rest])
 }
+
+/** What a client says first (RFC 9113 §3.4): the preface, and SETTINGS without any. */
+export const opening = Buffer.concat([preface, frame(frameTypes.settings, 0)])
 
 /** Connected, with preface and SETTINGS sent. */
 export async function openPeer(port: number): Promise<RawPeer> {
@@ -133,7 +136,7 @@ export async function openPeer(port: number): Promise<RawPeer> {
     stopReading: () => void socket.pause(),
     destroy: () => void socket.destroy(),
   }
-  await peer.write(Buffer.concat([preface, frame(frameTypes.settings, 0)]))
+  await peer.write(opening)
   return peer
 }
 

@@ -12,6 +12,7 @@ import type { AuthorizationServer, ServerOptions } from '../../src/wire/server.t
 import { decodeCheckResponse, encodeCheckRequest } from '../support/check-request.ts'
 import { judgeBy } from '../support/judge.ts'
 import { createAuthority } from '../support/pki.ts'
+import { opening } from '../support/raw-http2.ts'
 import { startTestServer } from '../support/test-server.ts'
 
 const checkPath = '/envoy.service.auth.v3.Authorization/Check'
@@ -147,7 +148,7 @@ test('contract §3, --drain: of connections that were handed over, one that is r
   const answer = ask(clientFor(t, `127.0.0.1:${port}`))
   const rude = connect(port, '127.0.0.1')
   rude.on('error', () => {})
-  rude.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u0004\0\0\0\0\0')
+  rude.write(opening)
   await once(rude, 'data')
   while (server.inFlight() === 0) await sleep(5)
   const drained = server.drain(30_000)

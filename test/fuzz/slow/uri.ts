@@ -77,7 +77,7 @@ export function normalisePathSlowly(path: string): string | undefined {
 }
 
 /** RFC 3986 §5.2.4, step by step as it is written there. */
-function removeDots(path: string): string {
+export function removeDots(path: string): string {
   let input = path
   let output = ''
   while (input !== '') {
