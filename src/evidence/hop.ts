@@ -3,7 +3,7 @@
 import { isRefusal, type Refusal, refuse } from '../decision/decision.ts'
 import { type CacheState, createTextCache, wholeText } from '../text-cache.ts'
 import { type CertificateFacts, type CertificateReader, decodeChain } from './certificate.ts'
-import { workloadId } from './spiffe-id.ts'
+import { type SpiffeId, workloadId } from './spiffe-id.ts'
 import { parseXfcc, type XfccElement } from './xfcc.ts'
 
 /** One element, its parts consistent with each other. */
@@ -12,6 +12,8 @@ export interface Hop {
   readonly by: string | undefined
   /** The one URI SAN of the client that the proxy saw, or undefined where it saw none. */
   readonly uri: string | undefined
+  /** `uri`, where it is a SPIFFE ID with a path. */
+  readonly spiffeId: SpiffeId | undefined
   /** The thumbprint of the client's certificate, as RFC 8705 §3.1 writes it. */
   readonly x5tS256: string | undefined
   readonly certificate: CertificateFacts | undefined
@@ -123,6 +125,7 @@ function readHop(element: XfccElement, certificates: CertificateReader): Hop | R
   return Object.freeze({
     by: element.by,
     uri: uri === undefined || absent.includes(uri) ? undefined : uri,
+    spiffeId: workloadId(uri),
     x5tS256: x5tS256 ?? certificate?.x5tS256,
     certificate,
     chain,

@@ -162,7 +162,7 @@ function fromWaypoint(
     return refuse('evidence_conflict', 'XFCC By is not the identity of this Envoy')
   }
   if (hop.uri === undefined) return undefined
-  const spiffeId = workloadId(hop.uri)
+  const { spiffeId } = hop
   if (spiffeId === undefined) return invalid('the XFCC URI is not a SPIFFE ID with a path')
   if (!rules.trustDomains.has(trustDomainOf(spiffeId))) return refuse('trust_domain_refused')
   const shown = { spiffeId, x5tS256: undefined, certificate: undefined }

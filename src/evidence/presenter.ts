@@ -2,7 +2,7 @@
 
 import { isRefusal, type Refusal, refuse } from '../decision/decision.ts'
 import type { PeerClaims } from '../request.ts'
-import type { CertificateFacts } from './certificate.ts'
+import type { Hop } from './hop.ts'
 import {
   type EvidenceReaders,
   establishPeer,
@@ -12,7 +12,7 @@ import {
   type Workload,
 } from './peer.ts'
 import type { EvidenceSource } from './sources.ts'
-import { type SpiffeId, trustDomainOf, workloadId } from './spiffe-id.ts'
+import { type SpiffeId, trustDomainOf } from './spiffe-id.ts'
 import type { TrustStore } from './trust.ts'
 
 declare const established: unique symbol
@@ -116,7 +116,7 @@ function follow(peer: Peer, rules: PresenterRules, now: number): Presentation | 
     forwarders.push(workload)
     if (hop?.by !== spiffeId) return presented(peer, forwarders, undefined)
     if (forwarders.length > rules.maxForwards) return refuse('forward_too_long')
-    const next = readWorkload(hop.uri, hop.x5tS256, hop.certificate, rules, now)
+    const next = readWorkload(hop, rules, now)
     if (isRefusal(next)) return next
     if (!hop.certain) {
       return refuse('evidence_conflict', 'XFCC pairs after URI may be part of it: Cert is needed')
@@ -129,13 +129,10 @@ function follow(peer: Peer, rules: PresenterRules, now: number): Presentation | 
 }
 
 function readWorkload(
-  uri: string | undefined,
-  x5tS256: string | undefined,
-  certificate: CertificateFacts | undefined,
+  { spiffeId, x5tS256, certificate }: Hop,
   rules: PeerRules,
   now: number,
 ): Workload | Refusal {
-  const spiffeId = workloadId(uri)
   if (spiffeId === undefined) {
     return refuse('presenter_invalid', 'the forwarded URI is not a SPIFFE ID with a path')
   }
@@ -153,7 +150,9 @@ function presented(
     presenter: workload && mint(workload),
     peer: peer.spiffeId,
     forwarders: forwarders.map(({ spiffeId }) => spiffeId),
-    forwarderThumbprints: forwarders.flatMap(({ x5tS256 }) => x5tS256 ?? []),
+    forwarderThumbprints: forwarders
+      .map(({ x5tS256 }) => x5tS256)
+      .filter((thumbprint) => thumbprint !== undefined),
   }
 }
 
