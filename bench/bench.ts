@@ -19,6 +19,7 @@ import {
   type Subjects,
   startFloor,
   startJose,
+  startOwnCode,
   startServe,
 } from './subjects.ts'
 
@@ -75,6 +76,7 @@ async function main(): Promise<void> {
     workers: keep(await startServe(material.policyFile, 2)),
     meshbind: keep(await startServe(material.policyFile)),
     crowded: keep(await startServe(material.crowdedPolicyFile)),
+    ownCode: keep(await startOwnCode(material.policyFile)),
     jose: keep(startJose(material.proofKey)),
     ...Object.fromEntries(peers.running.map((peer) => [peer.name, drivePeer(peer)])),
   }

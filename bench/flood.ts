@@ -1,7 +1,7 @@
 /**
  * `npm run bench:flood`: what floods do to memory and to those who were there before. A thousand tokens go on being used,
  * one check in ten, while junk and then valid tokens that nobody has seen before pour in; tells RSS and the share of the
- * thousand's checks that found their facts. And what one remembered token, and one certificate, takes.
+ * thousand's checks that found their facts. And what one remembered text takes, of each kind.
  */
 
 import { fork } from 'node:child_process'
@@ -90,18 +90,18 @@ async function measureCached(): Promise<MeasuredRow[]> {
     execArgv: ['--expose-gc'],
   })
   cleanups.push(() => child.kill())
-  const { token, certificate } = await new Promise<CachedBytes>((resolve, reject) => {
-    child.once('message', (message) => resolve(message as CachedBytes))
+  const kinds = await new Promise<readonly CachedBytes[]>((resolve, reject) => {
+    child.once('message', (message) => resolve(message as readonly CachedBytes[]))
     child.once('exit', () => reject(new Error('bytes could not be measured')))
   })
-  const row = (id: string, title: string, sent: string, bytesEach: number): MeasuredRow => ({
-    ...{ id, title, sent },
+  return kinds.map(({ title, count, bytesEach }) => ({
+    ...{
+      id: title,
+      title,
+      sent: `${count.toLocaleString('en')} of them, in a process of their own`,
+    },
     samples: [roundSample({ bytesEach })],
-  })
-  return [
-    row('token', 'a token', '5,000 of them, in a process of their own', token),
-    row('certificate', 'a certificate', '1,000 of them, likewise', certificate),
-  ]
+  }))
 }
 
 const found = (of: string, title: string): Comparison => ({

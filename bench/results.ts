@@ -3,6 +3,7 @@
 export const figures = {
   perSecond: { title: 'checks per second', digits: 0 },
   cpuMicroseconds: { title: 'CPU per check (µs)', digits: 1 },
+  allocatedBytes: { title: 'allocated (bytes)', digits: 0 },
   p50Milliseconds: { title: 'p50 (ms)', digits: 2 },
   p99Milliseconds: { title: 'p99 (ms)', digits: 2 },
   lateMilliseconds: { title: 'sent late, p99 (ms)', digits: 2 },

@@ -11,6 +11,7 @@ export type SubjectName =
   | 'crowded'
   | 'workers'
   | 'jose'
+  | 'ownCode'
   | PeerName
 
 export interface CheckRow extends Row {
@@ -64,6 +65,15 @@ export const checkRows: readonly CheckRow[] = [
     ask: ({ hops }) => hops,
   },
   {
+    id: 'floorHops',
+    title: 'floor, two hops',
+    subject: 'floor',
+    count: many,
+    inFlight: 32,
+    sent: 'the questions of “two hops”: what their greater length costs',
+    ask: ({ hops }) => hops,
+  },
+  {
     id: 'crowded',
     title: '1,000 routes',
     subject: 'crowded',
@@ -89,6 +99,24 @@ export const checkRows: readonly CheckRow[] = [
     sent: 'as “warm”',
     inFlight: 1,
     ask: warm,
+  },
+  {
+    id: 'ownCode',
+    title: 'our own code, warm',
+    subject: 'ownCode',
+    count: many,
+    inFlight: 32,
+    sent: 'the questions of “warm”, in a process without a server: from their bytes to the answers’',
+    ask: warm,
+  },
+  {
+    id: 'ownCodeHops',
+    title: 'our own code, two hops',
+    subject: 'ownCode',
+    count: many,
+    inFlight: 32,
+    sent: 'the questions of “two hops”, likewise',
+    ask: ({ hops }) => hops,
   },
   {
     id: 'jose',
@@ -224,6 +252,7 @@ export const checkComparisons: readonly Comparison[] = [
   { title: 'warm / floor', ...rate('warm', 'floor'), target: atLeast(0.85) },
   { title: 'the same, one at a time', ...rate('warmAlone', 'floorAlone'), target: atLeast(0.8) },
   { title: 'two hops / warm', ...rate('hops', 'warm'), target: atLeast(0.9) },
+  { title: 'the floor, two hops / warm', ...rate('floorHops', 'floor') },
   { title: '1,000 routes / warm', ...rate('crowded', 'warm'), target: atLeast(0.9) },
   { title: 'never seen / jose in turn', ...rate('cold', 'jose'), target: atLeast(0.8) },
   { title: 'DPoP / jose in turn', ...rate('dpop', 'jose'), target: atLeast(0.7) },
@@ -236,7 +265,10 @@ export const checkComparisons: readonly Comparison[] = [
   { title: 'two workers / one, DPoP', ...rate('workersDpop', 'dpop') },
   { title: 'p99, warm / floor', ...p99('warm', 'floor'), target: atMost(1.5) },
   { title: 'CPU, warm / floor', ...cpu('warm', 'floor') },
+  { title: 'CPU, our own code / all of warm', ...cpu('ownCode', 'warm') },
+  { title: 'CPU, our own code, two hops / warm', ...cpu('ownCodeHops', 'ownCode') },
   { title: 'CPU, two hops / warm', ...cpu('hops', 'warm') },
+  { title: 'CPU, the floor, two hops / warm', ...cpu('floorHops', 'floor') },
   { title: 'CPU, 1,000 routes / warm', ...cpu('crowded', 'warm') },
   { title: 'CPU, two workers / floor of two', ...cpu('workers', 'floorOfTwo') },
   { title: 'CPU, never seen / jose in turn', ...cpu('cold', 'jose') },

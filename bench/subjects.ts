@@ -1,11 +1,13 @@
 /** Those who are measured: the floor, meshbind with two policies, jose by itself, and the peers that were given. */
 
 import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { endWithThisProcess } from '../test/support/envoy.ts'
 import { startMeshbind } from '../test/support/meshbind.ts'
-import type { Rate, Work } from './jose-rate.ts'
+import type { Work } from './jose-rate.ts'
 import { measure } from './measure.ts'
+import type { OwnWork } from './own-code.ts'
 import type { Peer } from './peers.ts'
 import type { Sample } from './results.ts'
 import type { Questions, SubjectName } from './rows.ts'
@@ -29,7 +31,8 @@ export interface RunningSubject {
 export type Subjects = { readonly [name in SubjectName]?: RunningSubject }
 
 function forkBeside(name: string, args: readonly string[] = []): ChildProcess {
-  const child = fork(fileURLToPath(new URL(`./${name}`, import.meta.url)), args)
+  const file = fileURLToPath(new URL(`./${name}`, import.meta.url))
+  const child = fork(file, args, { serialization: 'advanced' })
   endWithThisProcess(child)
   return child
 }
@@ -65,11 +68,37 @@ export function drivePeer({ name, port, pid, stop }: Peer): RunningSubject {
 
 /** The machine's plain ES256 rate. */
 export function startJose(key: Work['key']): RunningSubject {
-  const child = forkBeside('jose-rate.ts')
-  const drive: Drive = (questions, _count, atOnce) =>
-    new Promise((resolve) => {
-      child.once('message', (message) => resolve(message as Rate))
-      child.send({ key, proofs: questions as readonly string[], atOnce } satisfies Work)
+  return workBeside(
+    forkBeside('jose-rate.ts'),
+    (questions, atOnce): Work => ({ key, proofs: questions as readonly string[], atOnce }),
+  )
+}
+
+/** What happens between a question's bytes and the answer's, without a server. */
+export async function startOwnCode(policyFile: string): Promise<RunningSubject> {
+  const child = forkBeside('own-code.ts', [policyFile])
+  await once(child, 'message')
+  return workBeside(
+    child,
+    (questions, _atOnce, count): OwnWork => ({ questions: questions as readonly Buffer[], count }),
+  )
+}
+
+/** A child that does its own measuring, of what it is told to do. */
+function workBeside(
+  child: ChildProcess,
+  workOf: (questions: Questions, atOnce: number, count: number) => Work | OwnWork,
+): RunningSubject {
+  const drive: Drive = async (questions, count, atOnce) => {
+    const over = new AbortController()
+    const { signal } = over
+    const told = once(child, 'message', { signal })
+    const ended = once(child, 'exit', { signal }).then(() => {
+      throw new Error('a process of the bench ended before it had measured')
     })
+    child.send(workOf(questions, atOnce, count))
+    const [sample] = (await Promise.race([told, ended]).finally(() => over.abort())) as [Sample]
+    return sample
+  }
   return { pid: child.pid ?? 0, port: 0, drive, stop: () => child.kill() }
 }
