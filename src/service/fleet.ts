@@ -10,12 +10,13 @@ import type { RevocationStore } from '../state/revocation-feed.ts'
 import type { RevocationEntry } from '../state/revocations.ts'
 import { endsWithin } from '../time-limit.ts'
 import type { Taking } from './answering.ts'
+import { type Connections, createConnections } from './connections.ts'
 import { createDoors } from './doors.ts'
 import type { AskAll } from './figures.ts'
 import { type Counting, createLedger } from './ledger.ts'
 import type { InForce } from './policy-keeper.ts'
 import type { LiveTools } from './tools.ts'
-import { callWorker, type Handover, type WorkerState } from './worker-calls.ts'
+import { callWorker, type WorkerState } from './worker-calls.ts'
 import { startWorkerProcess } from './worker-process.ts'
 
 export interface Fleet extends Taking {
@@ -33,10 +34,7 @@ interface Member extends Counting {
   /** Resolves once its process has ended, and all that it wrote has been read. */
   readonly exited: Promise<void>
   servesSince: number | undefined
-  /** How many it has, those that it is being given among them. */
-  connections: number
-  /** What it was given and has not said that it has. */
-  readonly given: Map<number, Socket>
+  readonly connections: Connections
   /** How often in a row it was asked, and did not say, how it is. */
   silent: number
   state: WorkerState
@@ -61,7 +59,6 @@ export function createFleet(
 ): Fleet {
   const members = new Map<number, Member>()
   const doors = createDoors(give)
-  let handovers = 0
   const ledger = createLedger()
   let ended = 0
   let leaving = false
@@ -76,6 +73,9 @@ export function createFleet(
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const gone = Promise.withResolvers<void>()
     const child = startWorkerProcess(size, log)
+    const connections = createConnections((handover, socket) => {
+      child.send(handover, socket, { keepOpen: true }, () => {})
+    })
     const calls = callWorker(child, {
       begin: () => ({ number, inForce: inForce(), memory: tools.memory() }),
       serving() {
@@ -84,13 +84,8 @@ export function createFleet(
         if (leaving) calls.leave().catch(() => {})
         resolve()
       },
-      took(connection) {
-        member.given.get(connection)?.destroy()
-        member.given.delete(connection)
-      },
-      left() {
-        member.connections--
-      },
+      took: (connection) => connections.took(connection),
+      left: () => connections.left(),
       spend: (...proof) => tools.tools.replay.spend(...proof),
       async ended(counts) {
         member.counts = counts
@@ -104,8 +99,7 @@ export function createFleet(
       servesSince: undefined,
       counts: {},
       state: { policyRevision: '', inFlight: 0 },
-      connections: 0,
-      given: new Map(),
+      connections,
       silent: 0,
     }
     members.set(number, member)
@@ -123,9 +117,7 @@ export function createFleet(
       clearTimeout(late)
       calls.$close()
       members.delete(number)
-      const given = [...member.given.values()]
-      member.given.clear()
-      given.forEach(give)
+      connections.takeBack().forEach(give)
       ledger.close(member)
       if (member.servesSince === undefined)
         reject(new CommandError(failed, code || exitCode.couldNotRun))
@@ -134,21 +126,14 @@ export function createFleet(
     return promise
   }
 
-  /**
-   * To who has the fewest, of those that answer. Kept here as well until the worker says that it has it: one that has
-   * just died says nothing, and the peer would wait for ever on a connection that nobody reads. One that hangs keeps it
-   * until it is ended.
-   */
+  /** To who has the fewest, of those that answer. One that hangs keeps it until it is ended. */
   function give(socket: Socket): void {
     const [to] = serving().toSorted(
-      (a, b) => Number(a.silent > 1) - Number(b.silent > 1) || a.connections - b.connections,
+      (a, b) =>
+        Number(a.silent > 1) - Number(b.silent > 1) || a.connections.size - b.connections.size,
     )
-    if (to === undefined) return void socket.destroy()
-    const connection = ++handovers
-    to.connections++
-    to.given.set(connection, socket)
-    // Where it cannot be sent the worker has ended, and its end gives the connection on.
-    to.child.send({ connection } satisfies Handover, socket, { keepOpen: true }, () => {})
+    if (to === undefined) socket.destroy()
+    else to.connections.give(socket)
   }
 
   async function replace({ number, servesSince = 0 }: Member, how: object): Promise<void> {
@@ -172,9 +157,14 @@ export function createFleet(
   /** A worker that hangs is worse than one that has ended: its connections stay with it. */
   async function watch(member: Member): Promise<void> {
     if (member.silent++ > 0) return
+    const { connections } = member
+    const before = connections.onTheirWay()
     try {
       member.state = await member.calls.state()
       member.silent = 0
+      // It has read all that came before the question: these it could not open. No peer is to wait for that.
+      const lost = connections.close(before)
+      if (lost > 0) log.app.error({ worker: member.number, connections: lost }, notTaken)
     } catch {
       if (members.get(member.number) !== member || ending) return
       log.app.error({ worker: member.number }, 'a worker does not answer, and is ended')
@@ -199,7 +189,7 @@ export function createFleet(
     revocations: { add },
     readings: () => ({
       ended,
-      connections: serving().map(({ number, connections }) => [number, connections] as const),
+      connections: serving().map(({ number, connections }) => [number, connections.size] as const),
     }),
     count: (name) => ledger.ask(sorted(), name),
     describe: () =>
@@ -208,7 +198,7 @@ export function createFleet(
         pid: child.process.pid,
         serving: servesSince !== undefined,
         policy_revision: state.policyRevision,
-        connections,
+        connections: connections.size,
       })),
     waitingFor: () => (serving().length > 0 ? [] : ['a worker that serves']),
     inFlight: () => serving().reduce((sum, { state }) => sum + state.inFlight, 0),
@@ -241,3 +231,5 @@ export function createFleet(
 }
 
 const failed = 'a worker could not start'
+const notTaken =
+  'a worker could not take connections, and they are closed: give the process more file descriptors (ulimit -n)'
