@@ -22,6 +22,7 @@ export interface Seen {
   readonly rate: number
   readonly seed: number
   readonly startedAt: Date
+  readonly commit: string
 }
 
 const neededSuccess = 0.999
@@ -39,6 +40,7 @@ export function judge(scenario: Scenario, seen: Seen): Result {
     form: seen.form,
     ok: criteria.every(({ ok }) => ok),
     startedAt: seen.startedAt.toISOString(),
+    commit: seen.commit,
     seconds: Math.round((Date.now() - seen.startedAt.getTime()) / 1000),
     rate: seen.rate,
     seed: seen.seed,
@@ -90,6 +92,7 @@ function countsOf(tally: Tally): PhaseCounts {
     falseAllows: tally.falseAllows,
     unanswered: tally.unanswered,
     broken: tally.broken,
+    open: tally.open,
     p50Ms: Math.round(latencyAt(tally, 0.5) * 10) / 10,
     p99Ms: Math.round(latencyAt(tally, 0.99) * 10) / 10,
     slowestMs: Math.round(latencyAt(tally, 1)),

@@ -1,5 +1,6 @@
 /** `make faults`: faults with a real Envoy under load. Exit code 0: every criterion held; 1: one was missed; 2: bad usage. */
 
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -24,7 +25,7 @@ Options:
   --long          each scenario in its long form
   --rate N        requests per second (default 80 in the short form, 150 in the long one)
   --seed N        of the mix of requests (default 1)
-  --resume        leave out what has a good result of this form already
+  --resume        leave out what has a good result of this form and commit already
   --again         run what missed once more, unless it let something through: for a machine that is shared
   --json          results as JSON on standard output
   --write-docs    make docs/reliability.md from the results that are there
@@ -39,6 +40,7 @@ Examples:
   $ npm run faults -- run --long --write-docs          and the table in docs/reliability.md
 `
 
+const root = fileURLToPath(new URL('..', import.meta.url))
 const resultsDirectory = fileURLToPath(new URL('./results/', import.meta.url))
 const red = (text: string) => styleText('red', text, { stream: process.stderr })
 const green = (text: string) => styleText('green', text, { stream: process.stderr })
@@ -70,13 +72,14 @@ async function runAll(chosen: readonly Scenario[], options: Options): Promise<nu
   const { long, rate, seed } = options
   const form = long ? 'long' : 'short'
   const results: Result[] = []
+  const commit = describeCommit()
   const redis = chosen.some(needsRedis) ? canRunRedis() : true
   mkdirSync(resultsDirectory, { recursive: true })
   for (const [n, scenario] of chosen.entries()) {
     const { name, title } = scenario
     say(`${dim(`[${n + 1}/${chosen.length}]`)} ${name}: ${title}`)
     const earlier = options.resume ? earlierResult(name, form) : undefined
-    if (earlier?.ok === true) {
+    if (earlier?.ok === true && earlier.commit === commit) {
       say(dim(`        as it was on ${earlier.startedAt}`))
       results.push(earlier)
       continue
@@ -87,7 +90,7 @@ async function runAll(chosen: readonly Scenario[], options: Options): Promise<nu
       continue
     }
     const progress = (message: string) => say(dim(`        ${message}`))
-    const run = () => runScenario(scenario, { long, rate, seed, progress })
+    const run = () => runScenario(scenario, { long, rate, seed, commit, progress })
     const first = await run()
     const repeated = options.again && !first.ok && falseAllowsOf(first) === 0
     if (repeated) {
@@ -104,6 +107,19 @@ async function runAll(chosen: readonly Scenario[], options: Options): Promise<nu
   for (const { scenario } of failed) say(red(`  ${scenario}`))
   if (options.json) process.stdout.write(`${JSON.stringify(results, null, 2)}\n`)
   return failed.length === 0 && results.length > 0 ? 0 : 1
+}
+
+/** Of what is run; a page or a test that changes makes no result an old one. */
+function describeCommit(): string {
+  const paths = ['--', 'src', 'protos', 'faults', ':!faults/results', 'package-lock.json']
+  const git = (...args: readonly string[]) =>
+    execFileSync('git', [...args, ...paths], { cwd: root, encoding: 'utf8' }).trim()
+  try {
+    const changed = git('status', '--porcelain')
+    return `${git('log', '-1', '--format=%h')}${changed === '' ? '' : ' with changes'}`
+  } catch {
+    return 'unknown'
+  }
 }
 
 /** Never a matter of chance. */

@@ -27,8 +27,10 @@ export interface LoadOptions {
 export interface Load {
   readonly tallies: { readonly [phase in Phase]: Tally }
   enter(phase: Phase): void
-  /** Where it holds, either answer is right: what is asked is changing at this moment. */
+  /** Where it holds, a sound request may be refused: what it needs is changing at this moment. A theft stays a theft. */
   doubt(about: (facts: RequestFacts) => boolean): void
+  /** Whether either answer is right, of whatever is asked: the clock by which it is judged is changing. */
+  doubtAll(changing: boolean): void
   /** When the last sound request was refused that should have passed: milliseconds since `enter(phase)`; 0 if none was. */
   lastRefusalMs(phase: Phase): number
   /** One request outside the load, judged and counted like the others. */
@@ -51,6 +53,7 @@ export function startLoad(options: LoadOptions): Load {
   const lastRefusal = new Map<Phase, number>()
   let phase: Phase = 'warming'
   let doubted = (_: RequestFacts) => false
+  let allDoubted = false
   let stopped = false
   const underWay = new Set<Promise<unknown>>()
 
@@ -72,7 +75,8 @@ export function startLoad(options: LoadOptions): Load {
 
   function expectation(facts: RequestFacts): Expectation {
     const expected = expect(facts, world, options.now())
-    return doubted(facts) ? { ...expected, verdict: 'either' } : expected
+    const open = allDoubted || (expected.verdict === 'allow' && doubted(facts))
+    return open ? { ...expected, verdict: 'either' } : expected
   }
 
   function fire(): void {
@@ -99,6 +103,9 @@ export function startLoad(options: LoadOptions): Load {
     },
     doubt(about) {
       doubted = about
+    },
+    doubtAll(changing) {
+      allDoubted = changing
     },
     lastRefusalMs: (of) => lastRefusal.get(of) ?? 0,
     async stop() {

@@ -12,6 +12,8 @@ export interface PhaseCounts {
   readonly falseAllows: number
   readonly unanswered: number
   readonly broken: number
+  /** Near a limit, or while something was changing: either answer was right. */
+  readonly open: number
   readonly p50Ms: number
   readonly p99Ms: number
   readonly slowestMs: number
@@ -24,6 +26,8 @@ export interface Result {
   readonly form: 'short' | 'long'
   readonly ok: boolean
   readonly startedAt: string
+  /** The last one that touched what is run, and whether anything of it was changed since. */
+  readonly commit: string
   readonly seconds: number
   readonly rate: number
   readonly seed: number

@@ -16,6 +16,7 @@ export interface RunOptions {
   /** Requests per second. */
   readonly rate: number
   readonly seed: number
+  readonly commit: string
   readonly progress: (message: string) => void
 }
 
@@ -41,7 +42,7 @@ async function play(
   rig: Rig,
   startedAt: Date,
 ): Promise<Result> {
-  const { long, rate, seed, progress } = options
+  const { long, rate, seed, commit, progress } = options
   const form = long ? 'long' : 'short'
   const now = () => Date.now() / 1000
   if (scenario.clock !== undefined) scenario.clock.meshbindOffsetSeconds = 0
@@ -82,7 +83,7 @@ async function play(
     const leaks = rig.services.reduce((sum, service) => sum + service.leaks(), 0)
     const ended = rig.services.filter((service) => !service.running()).length
     const seen = { strict, lenient, baseline, memory, counters, leaks, ended, claims }
-    return judge(scenario, { ...seen, form, rate, seed, startedAt })
+    return judge(scenario, { ...seen, form, rate, seed, startedAt, commit })
   } finally {
     for (const load of loads) await load.stop()
   }

@@ -30,7 +30,7 @@ export interface Tally {
 }
 
 const maxExamples = 12
-const maxLatencies = 200_000
+const maxLatencies = 1_000_000
 
 export function createTally(): Tally {
   return {
@@ -107,7 +107,10 @@ export function successOf({ sound, soundAllowed, soundUnjudged }: Tally): number
 }
 
 /** @param share 0.99 for p99. */
-export function latencyAt({ latencies }: Tally, share: number): number {
+export function latencyAt(
+  { latencies }: { readonly latencies: readonly number[] },
+  share: number,
+): number {
   const sorted = latencies.toSorted((a, b) => a - b)
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
 }

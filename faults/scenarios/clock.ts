@@ -12,11 +12,11 @@ const clock = { meshbindOffsetSeconds: 0 }
 /** While the order is carried out either clock may be the one that is asked. */
 async function step({ rig, load, progress }: Stage, offsetSeconds: number): Promise<void> {
   progress(`clock: ${offsetSeconds} s from the true one`)
-  load.doubt(() => true)
+  load.doubtAll(true)
   await rig.services[0]?.order({ clockOffsetSeconds: offsetSeconds })
   clock.meshbindOffsetSeconds = offsetSeconds
   await sleep(300)
-  load.doubt(() => false)
+  load.doubtAll(false)
 }
 
 const without = 'faketime: Date.now is replaced inside meshbind'
@@ -103,7 +103,7 @@ const staleKeys: Scenario = {
     const ahead = createTraffic(rig.cast, { seed: 7, now })
     const told: string[] = []
     // Sound, by that clock, and yet to be refused: the load must not count them.
-    load.doubt(() => true)
+    load.doubtAll(true)
     for (const kind of ['x5t', 'jwk', 'spiffe', 'dpop', 'wimse', 'opaque'] as const) {
       const outcome = await load.ask(ahead.sound(kind))
       const passed = outcome.kind === 'answered' && outcome.opened

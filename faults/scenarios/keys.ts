@@ -93,6 +93,7 @@ const rotate: Scenario = {
       issuers.set(keyId, await createTestIssuer(corpIssuer, { keyId }))
       const changing = ({ route }: RequestFacts) => jwts.has(route)
       load.doubt(changing)
+      rig.world.keyIds.add(keyId)
       rig.published.clear()
       rig.published.add(keyId)
       const startedAt = performance.now()

@@ -184,7 +184,8 @@ const workerKilled: Scenario = {
   ...{ name: 'worker-killed', covers: ['F1'], short: true, recoverySeconds: 3, soundDuring: 0.9 },
   title: 'kill -9 of one of two workers, again and again; proofs in memory',
   rig: { args: ['--workers', '2'] },
-  without: 'memory is the first process’s alone',
+  without:
+    'memory of the workers: what is measured is the first process, which remembers proofs and answers nothing',
   async fault({ rig, load, traffic, many, progress }) {
     const [service] = rig.services
     const spent = [...traffic.spentOnes]

@@ -39,8 +39,6 @@ const paused: Scenario = {
 
 const flushed: Scenario = {
   ...{ name: 'redis-flushed', covers: ['F16'], short: false, recoverySeconds: 5 },
-  known:
-    'The mark that tells a store with a past from an empty one is looked for on each new connection. On a connection that lives, a flush goes unnoticed, and proofs of the last minutes pass once more. Restart meshbind after a flush.',
   title: 'FLUSHALL on a Redis that is connected: what it forgot is not taken again',
   rig: { state: 'redis' },
   async fault({ rig, load, traffic }) {

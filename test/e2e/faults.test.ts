@@ -12,7 +12,7 @@ const watch: Scenario = {
   ...{ name: 'watch', covers: [], title: 'nothing happens', short: false, recoverySeconds: 0 },
   fault: () => sleep(500, []),
 }
-const options = { long: false, rate: 60, seed: 1, progress: () => {} }
+const options = { long: false, rate: 60, seed: 1, commit: 'under test', progress: () => {} }
 
 e2e('make faults: against a policy that only audits, the rig counts false allows', async (t) => {
   const result = await runScenario({ ...watch, rig: { policy: { mode: 'audit' } } }, options)
