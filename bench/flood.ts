@@ -116,7 +116,9 @@ const comparisons: readonly Comparison[] = [
   found('nonsense', 'no token at all'),
   found('altered', 'altered signatures'),
   found('cold', 'valid, never seen'),
-  bounded('cold', 'after all of it'),
+  bounded('nonsense', 'no token at all'),
+  bounded('altered', 'altered signatures'),
+  bounded('cold', 'valid, never seen, after all of it'),
 ]
 
 async function main(): Promise<void> {

@@ -1,6 +1,6 @@
 /**
- * Keeps what was measured: bench/results/latest.json, the chart beside it, and the figures in docs/performance.md.
- * `BENCH_RESULTS=directory` keeps the first two there instead and leaves the page alone.
+ * Keeps what was measured: bench/results/latest.json, the chart beside it, and the figures in docs/performance.md and docs/scale.md.
+ * `BENCH_RESULTS=directory` keeps the first two there instead and leaves the pages alone.
  */
 
 import { execFile } from 'node:child_process'
@@ -17,7 +17,7 @@ const run = promisify(execFile)
 const root = fileURLToPath(new URL('..', import.meta.url))
 const elsewhere = process.env['BENCH_RESULTS']
 const directory = elsewhere ?? join(root, 'bench', 'results')
-const page = join(root, 'docs', 'performance.md')
+const pages = ['performance.md', 'scale.md'].map((name) => join(root, 'docs', name))
 
 export const repetitions = Number(process.env['BENCH_REPETITIONS'] ?? 5)
 /** A part of the usual counts and durations, for those who work on a bench. */
@@ -42,12 +42,14 @@ export async function describeRun(notes: readonly string[], times = repetitions)
   }
 }
 
+/** Of what is measured, and of what measures it: a page that changes makes no figure an old one. */
 async function describeCommit(): Promise<string> {
+  const paths = ['--', 'src', 'protos', 'bench', ':!bench/results', 'package-lock.json']
   const git = async (...args: readonly string[]) =>
-    (await run('git', ['-C', root, ...args])).stdout.trim()
+    (await run('git', ['-C', root, ...args, ...paths])).stdout.trim()
   try {
-    const changed = await git('status', '--porcelain', '--', 'src', 'bench', ':!bench/results')
-    return `${await git('rev-parse', '--short', 'HEAD')}${changed === '' ? '' : ' with changes'}`
+    const changed = await git('status', '--porcelain')
+    return `${await git('log', '-1', '--format=%h')}${changed === '' ? '' : ' with changes'}`
   } catch {
     return 'unknown'
   }
@@ -70,11 +72,11 @@ export async function keepSection(name: SectionName, section: Section): Promise<
   await writeFromResults()
 }
 
-/** The chart and the page anew from latest.json, with nothing measured. */
+/** The chart and the pages anew from latest.json, with nothing measured. */
 export async function writeFromResults(): Promise<void> {
   const results = await readResults()
   await writeFile(join(directory, 'latest.svg'), drawChart(results))
   if (elsewhere === undefined)
-    await writeFile(page, fillPage(await readFile(page, 'utf8'), results))
-  say(`wrote ${join(directory, 'latest.json')}, latest.svg${elsewhere ? '' : ' and the page'}`)
+    for (const page of pages) await writeFile(page, fillPage(await readFile(page, 'utf8'), results))
+  say(`wrote ${join(directory, 'latest.json')}, latest.svg${elsewhere ? '' : ' and the pages'}`)
 }

@@ -1,12 +1,12 @@
 /** The tables of a section, for a terminal and for docs/performance.md, made from the same data. */
 
 import {
+  type Comparison,
   type FigureName,
   figures,
   type MeasuredRow,
   type Results,
   type Section,
-  type SectionName,
   type Summary,
   sectionNames,
   summarise,
@@ -52,16 +52,23 @@ function rowTable(section: Section): Table {
   }
 }
 
-function comparisonTable({ comparisons }: Section): Table {
+function comparisonTable({ comparisons, unmeasured }: Section): Table {
   return {
     header: ['compared', '', 'target', ''],
-    rows: comparisons.map((told) => [
-      told.title,
-      spreadText(told, 2),
-      told.target === undefined ? '' : `${told.target.bound} ${numberText(told.target.value, 2)}`,
-      verdictText(told),
-    ]),
+    rows: [
+      ...comparisons.map((told) => [
+        told.title,
+        spreadText(told, 2),
+        targetText(told),
+        verdictText(told),
+      ]),
+      ...unmeasured.map((each) => [each.title, 'not measured', targetText(each), '']),
+    ],
   }
+}
+
+function targetText({ target }: Comparison): string {
+  return target === undefined ? '' : `${target.bound} ${numberText(target.value, 2)}`
 }
 
 function verdictText({ verdict }: Told): string {
@@ -75,10 +82,13 @@ function sentTable({ rows }: Section): Table {
 
 function madeText({ made }: Section): string {
   const { processor, cores, memoryGibibytes, system } = made.machine
-  const times = made.repetitions === 1 ? 'one repetition' : `${made.repetitions} repetitions`
+  const times =
+    made.repetitions === 1
+      ? 'One repetition.'
+      : `Median (min–max) of ${made.repetitions} repetitions.`
   return [
     `${made.date}, commit ${made.commit}, Node ${made.node}, ${cores} × ${processor}, ${memoryGibibytes} GiB, ${system}.`,
-    `Median (min–max) of ${times}.`,
+    times,
     ...made.notes,
   ].join(' ')
 }
@@ -103,28 +113,60 @@ function markdownTable({ header, rows }: Table): string {
   return [line(header), `|${header.map(() => '---|').join('')}`, ...rows.map(line)].join('\n')
 }
 
-const marks = (name: SectionName) => [
+/** What is made from results: a section's figures, and the rates alone, for those who count replicas. */
+const blocks: { readonly [name: string]: (results: Results) => string } = {
+  ...Object.fromEntries(
+    sectionNames.map((name) => [name, (results: Results) => figuresText(results[name])]),
+  ),
+  rates: ({ checks }) => ratesText(checks),
+}
+
+const marks = (name: string) => [
   `<!-- figures of ${name}: made from bench/results/latest.json by \`make bench\` -->`,
   `<!-- end of the figures of ${name} -->`,
 ]
 
+/** The names of the blocks that a page has. */
+export function blocksOf(page: string): readonly string[] {
+  return Object.keys(blocks).filter((name) => page.includes(marks(name)[0] ?? ''))
+}
+
 /** The page with its figures in place; what stands outside the marks is left as it is. */
 export function fillPage(page: string, results: Results): string {
-  return sectionNames.reduce((text, name) => {
+  return blocksOf(page).reduce((text, name) => {
     const [begin = '', end = ''] = marks(name)
     const from = text.indexOf(begin)
     const to = text.indexOf(end)
-    if (from < 0 || to < from) throw new Error(`docs/performance.md has no marks for ${name}`)
-    return `${text.slice(0, from + begin.length)}\n\n${figuresText(results[name])}\n\n${text.slice(to)}`
+    if (to < from) throw new Error(`the figures of ${name} have no end`)
+    const block = blocks[name]?.(results)
+    return `${text.slice(0, from + begin.length)}\n\n${block}\n\n${text.slice(to)}`
   }, page)
 }
 
 /** The page without what is generated: what a person wrote. */
 export function proseOf(page: string): string {
-  return sectionNames.reduce((text, name) => {
+  return blocksOf(page).reduce((text, name) => {
     const [begin = '', end = ''] = marks(name)
     return text.slice(0, text.indexOf(begin)) + text.slice(text.indexOf(end))
   }, page)
+}
+
+const planned: readonly (readonly [row: string, title: string])[] = [
+  ['warm', 'token and certificate seen before'],
+  ['hops', 'the same, two hops (XFCC)'],
+  ['cold', 'token never seen'],
+  ['dpop', 'DPoP, a new proof each time'],
+]
+
+function ratesText(section: Section | undefined): string {
+  if (section === undefined) return 'Not measured so far.'
+  const rows = planned.flatMap(([id, title]) => {
+    const row = section.rows.find((each) => each.id === id)
+    return row === undefined ? [] : [[title, cell(row, 'perSecond'), cell(row, 'cpuMicroseconds')]]
+  })
+  const header = ['32 in flight, one connection', 'checks per second', 'CPU for each (µs)']
+  const made = madeText({ ...section, made: { ...section.made, notes: [] } })
+  return [made, markdownTable({ header, rows })].join('\n\n')
 }
 
 function figuresText(section: Section | undefined): string {

@@ -88,6 +88,8 @@ export interface Section {
   readonly made: Made
   readonly rows: readonly MeasuredRow[]
   readonly comparisons: readonly Told[]
+  /** Those that have a target and could not be made: a peer was not given. */
+  readonly unmeasured: readonly Comparison[]
 }
 
 export const sectionTitles = {
@@ -123,13 +125,20 @@ export function roundSample(sample: Sample): Sample {
   ) as Sample
 }
 
-/** Puts a section together. A comparison with a row that was not measured, such as a peer's, is left out. */
+/** Puts a section together. A comparison with a row that was not measured, such as a peer's, is told as such if it has a target. */
 export function tellSection(
   made: Made,
   rows: readonly MeasuredRow[],
   comparisons: readonly Comparison[],
 ): Section {
-  return { made, rows, comparisons: comparisons.flatMap((each) => compare(each, rows)) }
+  return {
+    made,
+    rows,
+    comparisons: comparisons.flatMap((each) => compare(each, rows)),
+    unmeasured: comparisons.filter(
+      (each) => each.target !== undefined && compare(each, rows).length === 0,
+    ),
+  }
 }
 
 export function compare(comparison: Comparison, rows: readonly MeasuredRow[]): Told[] {

@@ -44,9 +44,13 @@ test('what each adds is told over a third row: as a difference, and as a ratio o
   t.deepEqual(compare({ ...added, base: 'b' }, rows)[0]?.values, [0.833333, 0.166667, 0.333333])
 })
 
-test('a comparison with a row that was not measured is left out: a peer that was not given', (t) => {
+test('a comparison with a row that was not measured is left out, and told as not measured where it has a target: a peer that was not given', (t) => {
   t.deepEqual(compare({ ...ratio(), base: 'opa' }, rows), [])
   t.deepEqual(compare({ ...ratio(), of: 'opa' }, rows), [])
+  const aimed = { ...ratio({ bound: 'at least', value: 8 }), base: 'opa', title: 'a / OPA' }
+  const told = tellSection(section.made, rows, [ratio(), { ...ratio(), base: 'opa' }, aimed])
+  t.deepEqual(told.unmeasured, [aimed])
+  t.regex(sectionText(told), /a \/ OPA +not measured +at least 8\.00/)
   t.deepEqual(compare({ ...ratio(), over: 'opa' }, rows), [])
 })
 
@@ -103,7 +107,7 @@ test('terminal, page and chart tell the same median, spread, target and verdict'
   t.regex(sectionText(section), /OPA-Envoy was not measured\./)
   const chart = drawChart({ checks: section })
   t.true(chart.includes('class="bar missed"') && chart.includes('0.60 (0.50–0.90)'))
-  t.throws(() => fillPage('', { checks: section }), { message: /no marks/ })
+  t.throws(() => fillPage(begin, { checks: section }), { message: /have no end/ })
 })
 
 /** A line of vegeta's CSV: sent so many milliseconds after the start, answered so many later. */

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import test from 'ava'
 import { drawChart } from '../bench/chart.ts'
-import { fillPage, proseOf } from '../bench/report.ts'
+import { blocksOf, fillPage, proseOf } from '../bench/report.ts'
 import { compare, type Results, type Section } from '../bench/results.ts'
 
 const read = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8')
@@ -9,8 +9,11 @@ const page = read('docs/performance.md')
 const results: Results = JSON.parse(read('bench/results/latest.json'))
 const sections = Object.entries(results) as [string, Section][]
 
-test('docs/performance.md has the figures of bench/results/latest.json (npm run bench -- --write-docs)', (t) => {
-  t.is(fillPage(page, results), page)
+test('docs/performance.md and docs/scale.md have the figures of bench/results/latest.json (npm run bench -- --write-docs)', (t) => {
+  const scale = read('docs/scale.md')
+  t.deepEqual(blocksOf(page), ['checks', 'envoy', 'memory'])
+  t.deepEqual(blocksOf(scale), ['rates'])
+  for (const text of [page, scale]) t.is(fillPage(text, results), text)
 })
 
 test('bench/results/latest.svg is drawn from latest.json (npm run bench -- --write-docs)', (t) => {
@@ -19,9 +22,11 @@ test('bench/results/latest.svg is drawn from latest.json (npm run bench -- --wri
 
 test('latest.json has checks, the way through Envoy and memory, each with machine, Node, commit and date (issue 8)', (t) => {
   t.deepEqual(Object.keys(results), ['checks', 'envoy', 'memory'])
+  const commits = new Set(sections.map(([, { made }]) => made.commit))
+  t.is(commits.size, 1, 'all of one commit')
   for (const [name, { made }] of sections) {
     t.regex(made.date, /^\d{4}-\d\d-\d\d$/, name)
-    t.regex(made.commit, /^[0-9a-f]{7,}( with changes)?$/, name)
+    t.regex(made.commit, /^[0-9a-f]{7,}$/, `${name}: of a commit, with nothing changed since`)
     t.regex(made.node, /^\d+\.\d+\.\d+$/, name)
     t.true(made.machine.cores > 0 && made.machine.processor !== '', name)
   }

@@ -31,7 +31,7 @@ export function onlyRefusedAs(load: Load, reasons: readonly string[]): Claim {
   const { soundRefused } = load.tallies.during
   const others = [...soundRefused.keys()].filter((reason) => !reasons.includes(reason))
   return claim(
-    `during it sound requests are refused as ${reasons.join(', ')} alone`,
+    `until it is there again sound requests are refused as ${reasons.join(', ')} alone`,
     others.length === 0,
     [...soundRefused].map(([reason, count]) => `${count} ${reason}`).join(', ') || 'none refused',
   )
