@@ -105,10 +105,13 @@ export interface CachedBytes {
   readonly bytesEach: number
 }
 
+const collect = globalThis.gc
+if (collect === undefined) throw new Error('for node --expose-gc')
+
 async function memoryInUse(): Promise<NodeJS.MemoryUsage> {
   // More than once, and a while apart: buffers are given back by another thread.
   for (let i = 0; i < 3; i++) {
-    globalThis.gc?.()
+    collect?.()
     await sleep(100)
   }
   return process.memoryUsage()

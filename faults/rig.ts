@@ -22,6 +22,8 @@ export interface RigOptions {
   /** More arguments of `meshbind serve`. */
   readonly args?: readonly string[]
   readonly output?: ServiceOptions['output']
+  /** Of meshbind's processes; without it V8 takes what the machine has. */
+  readonly nodeOptions?: string
   /** Runs meshbind in its place: gets the rig's directory. */
   readonly under?: (directory: string) => readonly string[]
   readonly policy?: Partial<PolicyParts>
@@ -145,6 +147,7 @@ async function build(
       ],
       ordersFile: file(`orders-${replica}.json`),
       ...(options.output === undefined ? {} : { output: options.output }),
+      ...(options.nodeOptions === undefined ? {} : { nodeOptions: options.nodeOptions }),
       ...(options.under === undefined ? {} : { under: options.under(directory) }),
     })
     services[replica] = service

@@ -20,6 +20,7 @@ export interface ServiceOptions {
   readonly ordersFile: string
   /** `read`; `full`: every write fails for want of space; `stalled`: nobody reads. */
   readonly output?: 'read' | 'full' | 'stalled'
+  readonly nodeOptions?: string
   /** Run in its place, with `node …` as its arguments. */
   readonly under?: readonly string[]
 }
@@ -61,7 +62,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     ...[...node, '--admin', `127.0.0.1:${adminPort}`],
   ]
   const child = spawn(command, args, {
-    env: { ...process.env, FAULTS_ORDERS: ordersFile },
+    env: {
+      ...process.env,
+      FAULTS_ORDERS: ordersFile,
+      ...(options.nodeOptions === undefined ? {} : { NODE_OPTIONS: options.nodeOptions }),
+    },
     stdio: ['ignore', full ?? 'pipe', 'pipe'],
   })
   if (full !== undefined) closeSync(full)

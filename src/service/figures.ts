@@ -55,7 +55,7 @@ export async function countsOf(observers: Observers): Promise<Counts> {
   }
 }
 
-/** At least one of each. */
+/** At least one of each: `serve` puts the first process's own before those of the workers. */
 export type AskAll = <Name extends keyof Counts>(name: Name) => Promise<readonly Counts[Name][]>
 
 /** @param since Unix milliseconds. */

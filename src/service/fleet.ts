@@ -35,7 +35,7 @@ interface Member extends Counting {
   readonly exited: Promise<void>
   servesSince: number | undefined
   readonly connections: Connections
-  /** How often in a row it was asked, and did not say, how it is. */
+  /** For how many beats it has not said how it is. */
   silent: number
   state: WorkerState
 }

@@ -42,11 +42,13 @@ export function takeCallsDirectly(server: Server, method: DirectMethod): boolean
   if (typeof usual !== 'function' || usual.length !== 3) return false
   const { path, clock } = method
   const waiting = createInFlight(clock.monotonic)
+  const others = createInFlight(clock.monotonic)
   seam._streamHandler = (interceptors, stream, headers) => {
     const deadline = headers[':path'] === path ? deadlineOf(headers, clock.now) : undefined
     if (deadline !== undefined) new DirectCall(stream, headers, deadline, method, waiting)
+    else if (others.size >= maxOthers) refuseStream(stream)
     else {
-      new OtherCall(stream, method, waiting)
+      new OtherCall(stream, method, others)
       usual.call(server, interceptors, stream, headers)
     }
   }
@@ -128,8 +130,9 @@ class DirectCall implements CheckCall, InFlightEntry {
     if (this.#length === 0) this.#body = chunk
     else {
       if (length > this.#body.length) {
-        // Twice what is needed: a message may come a byte at a time.
-        const larger = Buffer.allocUnsafeSlow(2 * length)
+        // Twice what is needed, up to the bound: a message may come a byte at a time.
+        const bound = prefixBytes + this.#method.maxMessageBytes
+        const larger = Buffer.allocUnsafeSlow(Math.max(length, Math.min(2 * length, bound)))
         this.#body.copy(larger, 0, 0, this.#length)
         this.#body = larger
       }
@@ -191,6 +194,11 @@ class DirectCall implements CheckCall, InFlightEntry {
 
 /** grpc-js gives a message all the time in the world, and keeps the half that it has. */
 const leastOtherMs = 1000
+/**
+ * Of all connections together, while their message is on its way: a health check has none to speak of, and no Envoy
+ * compresses a check. They have places of their own, so that they cannot take those of the checks.
+ */
+const maxOthers = 256
 
 class OtherCall implements InFlightEntry {
   readonly dueAt: number
@@ -214,6 +222,11 @@ class OtherCall implements InFlightEntry {
   expire(): void {
     this.#stream.close(constants.NGHTTP2_CANCEL)
   }
+}
+
+function refuseStream(stream: ServerHttp2Stream): void {
+  stream.on('error', ignore)
+  stream.close(constants.NGHTTP2_REFUSED_STREAM)
 }
 
 /** Exactly one uncompressed message, whole. */

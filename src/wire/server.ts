@@ -18,6 +18,7 @@ import { createCheckHandler, type HandlerOptions, maxQuestionBytes } from './han
 import { createHealth } from './health.ts'
 import { listen } from './listen.ts'
 import { authorizationService, healthService } from './proto.ts'
+import { limitResets } from './reset-limits.ts'
 import { createTlsCredentials } from './tls.ts'
 
 export interface ServerOptions extends HandlerOptions {
@@ -43,8 +44,9 @@ export interface AuthorizationServer {
 
 type GrpcCall = ServerUnaryCall<Buffer, Buffer>
 
-/** Beyond this grpc-js refuses what direct-calls.ts leaves to it, which is a gRPC error. */
-const maxMessageBytes = maxQuestionBytes
+/** All that it answers in a second, given up at once; and a good part of it for as long as that goes on. */
+const resetBurstShare = 16
+const resetRateShare = 4
 
 /** grpc-js ends what is in flight at the limit; this much later it is ended here. */
 const graceMs = 100
@@ -61,12 +63,17 @@ setLogVerbosity(logVerbosity.NONE)
 
 export async function startServer(options: ServerOptions): Promise<AuthorizationServer> {
   const server = new Server({
-    'grpc.max_receive_message_length': maxMessageBytes,
+    // Beyond this grpc-js refuses what direct-calls.ts leaves to it, which is a gRPC error.
+    'grpc.max_receive_message_length': maxQuestionBytes,
     // Nothing reads channelz here, and its bookkeeping costs part of every call.
     'grpc.enable_channelz': 0,
     // Half of them may wait for what is in flight on other connections; nobody opens streams without end.
     'grpc.max_concurrent_streams': 2 * options.maxInFlight,
     ...connectionAge(options),
+  })
+  limitResets(server, {
+    burst: resetBurstShare * options.maxInFlight,
+    perSecond: resetRateShare * options.maxInFlight,
   })
   const health = createHealth()
   const handler = createCheckHandler(options)

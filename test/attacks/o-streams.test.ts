@@ -112,6 +112,7 @@ test.serial(
     const victim = await startVictim(t)
     const peer = await openTo(t, victim)
     const bystander = victim.bystander()
+    const before = victim.rssMebibytes()
     const sendBytes = async (stream: number, body: Buffer) => {
       await peer.write(frame(frameTypes.headers, stream, headers, flags.endHeaders))
       const frames = [...body].map((byte) => frame(frameTypes.data, stream, Buffer.of(byte)))
@@ -122,6 +123,52 @@ test.serial(
     t.true(await sendBytes(1, framed(victim.owned)))
     for (let i = 1; i <= 10; i++) t.true(await sendBytes(streamId(i), framed(Buffer.alloc(30_000))))
     const { answers } = await bystander.stop()
+    t.deepEqual(answers, [asEver])
+    t.true(victim.rssMebibytes() < before + 128, `from ${before} to ${victim.rssMebibytes()} MiB`)
+  },
+)
+
+test.serial(
+  'O255: a connection on which six thousand questions are given up at once goes on, and others on it are answered: it is an Envoy’s, for all of its clients',
+  async (t) => {
+    const victim = await startVictim(t)
+    const peer = await openTo(t, victim)
+    const question = framed(victim.owned)
+    const count = 6000
+    for (let i = 0; i < count; i++) {
+      const id = streamId(i)
+      const opening = frame(frameTypes.headers, id, headers, flags.endHeaders)
+      const body = frame(frameTypes.data, id, question, flags.endStream)
+      const giveUp = frame(frameTypes.reset, id, cancelled)
+      t.true(await peer.write(Buffer.concat([opening, body, giveUp])), `closed after ${i}`)
+    }
+    const last = streamId(count)
+    await peer.write(frame(frameTypes.headers, last, headers, flags.endHeaders))
+    await peer.write(frame(frameTypes.data, last, question, flags.endStream))
+    const answer = await peer.until(
+      ({ stream, type }) => stream === last || type === frameTypes.goaway,
+    )
+    t.like(answer, { type: frameTypes.headers, stream: last })
+    t.is(peer.frames.filter(({ type }) => type === frameTypes.goaway).length, 0)
+  },
+)
+
+test.serial(
+  'O254: calls of other methods that never end take no place from the checks',
+  async (t) => {
+    const victim = await startVictim(t)
+    const block = checkHeaders({ ':path': '/grpc.health.v1.Health/Check' })
+    const bystander = victim.bystander()
+    for (let n = 0; n < 4; n++) {
+      const peer = await openTo(t, victim)
+      const many = Array.from({ length: 1000 }, (_, i) =>
+        frame(frameTypes.headers, streamId(i), block, flags.endHeaders),
+      )
+      await peer.write(Buffer.concat(many))
+      t.is(await victim.serves(), asEver)
+    }
+    const { asked, answers } = await bystander.stop()
+    t.true(asked > 0)
     t.deepEqual(answers, [asEver])
   },
 )
@@ -156,13 +203,16 @@ test.serial(
   'O263: ten thousand idle connections, and every new one is answered; once they are gone, too',
   async (t) => {
     const victim = await startVictim(t)
+    const before = victim.rssMebibytes()
     const peers: RawPeer[] = []
     t.teardown(() => {
       for (const peer of peers) peer.destroy()
     })
     for (let i = 0; i < connections(); i += 200)
       peers.push(...(await Promise.all(Array.from({ length: 200 }, () => openPeer(victim.port)))))
-    t.log(`${peers.length} connections, ${Math.round(victim.rssMebibytes())} MiB`)
+    const kibibytesEach = (1024 * (victim.rssMebibytes() - before)) / peers.length
+    t.log(`${peers.length} connections, ${kibibytesEach.toFixed(1)} KiB each`)
+    t.true(kibibytesEach < 64)
     t.is(peers.filter(({ closed }) => closed).length, 0)
     t.is(await victim.serves(), asEver)
     for (const peer of peers) peer.destroy()

@@ -66,7 +66,7 @@ async function start(t: ExecutionContext, policy = numbered(0)): Promise<Rig> {
 }
 
 test.serial(
-  'issue: a hundred swaps of the mount under load, broken ones among them: every decision is of one whole policy, and the last good one is in force',
+  'M229, issue: a hundred swaps of the mount under load, broken ones among them: every decision is of one whole policy, and the last good one is in force',
   async (t) => {
     const { map, ask, meshbind } = await start(t)
     const revisions = new Map<string, string>()

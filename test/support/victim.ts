@@ -47,6 +47,7 @@ export interface Victim {
   serves(client?: CheckClient): Promise<string>
   /** Asks on a connection of its own, one question after the other, until it is stopped. */
   bystander(): Bystander
+  /** Of all its processes. */
   rssMebibytes(): number
 }
 
@@ -69,17 +70,18 @@ spec:
   routes: [{ name: bound, require: { issuers: [corp], bindings: ["x5t#S256"] } }]
 `
 
-/** A heap that is as small as it can be for its work: what grows without a bound ends the process. */
+/** For each process that answers, as small as it can be for its work: what grows without a bound ends the process. */
 const heapMebibytes = 96
 
 export interface VictimOptions {
   /** Long enough, by default, for a machine that is busy with other tests. */
   readonly deadline?: string
+  readonly workers?: number
 }
 
 export async function startVictim(
   t: ExecutionContext,
-  { deadline = '10s' }: VictimOptions = {},
+  { deadline = '10s', workers = 1 }: VictimOptions = {},
 ): Promise<Victim> {
   const directory = mkdtempSync(join(tmpdir(), 'meshbind-victim-'))
   t.teardown(() => rmSync(directory, { recursive: true, force: true }))
@@ -94,8 +96,11 @@ export async function startVictim(
   const token = await issuer.sign({ cnf, iat, exp: iat + 3600 })
   const args = ['serve', '--policy', join(directory, 'policy.yaml'), '--listen', '127.0.0.1:0']
   const meshbind = await startCommand(
-    [...args, '--admin', 'off', '--decision-log', 'off', '--deadline', deadline],
-    { env: { ...process.env, NODE_OPTIONS: `--max-old-space-size=${heapMebibytes}` } },
+    [
+      ...[...args, '--admin', 'off', '--decision-log', 'off', '--deadline', deadline],
+      ...['--workers', String(workers)],
+    ],
+    { env: { ...process.env, NODE_OPTIONS: `--max-old-space-size=${workers * heapMebibytes}` } },
   )
   t.teardown(() => meshbind.stop())
   const { port } = meshbind
@@ -139,8 +144,12 @@ export async function startVictim(
         },
       }
     },
-    rssMebibytes: () =>
-      Number(execFileSync('ps', ['-o', 'rss=', '-p', String(meshbind.pid)], { encoding: 'utf8' })) /
-      1024,
+    rssMebibytes() {
+      const pid = String(meshbind.pid)
+      const sizes = execFileSync('ps', ['-o', 'rss=', '--pid', pid, '--ppid', pid], {
+        encoding: 'utf8',
+      })
+      return sizes.split('\n').reduce((sum, kibibytes) => sum + Number(kibibytes), 0) / 1024
+    },
   }
 }
