@@ -11,6 +11,7 @@ import {
   runtimeDependencies,
 } from './dependency-list.ts'
 import {
+  findBringers,
   findNeeded,
   type LockedPackage,
   measureBytes,
@@ -22,9 +23,9 @@ type Locked = ReadonlyMap<string, LockedPackage>
 
 export function dependenciesPage(): string {
   const lockfile = readLockfile()
-  const needed = findNeeded(lockfile, Object.keys(runtimeDependencies))
-  const direct = new Set(Object.keys(runtimeDependencies).map((name) => `node_modules/${name}`))
-  const brought = new Map([...needed].filter(([place]) => !direct.has(place)))
+  const direct = Object.keys(runtimeDependencies)
+  const needed = findNeeded(lockfile, direct)
+  const brought = broughtRows(lockfile, direct)
   return [
     '# Dependencies',
     '',
@@ -41,11 +42,16 @@ export function dependenciesPage(): string {
     `Size: its own files as npm installs them, types and source maps included; the image leaves those out. Last release: of`,
     `the newest version under \`latest\`, whatever version is pinned here, asked of the package's metadata on ${askedOn}.`,
     '',
-    `With all that they bring, meshbind installs ${needed.size} packages, ${formatSize(sizeOf(needed))}.`,
+    `With all that they bring, meshbind installs ${direct.length + brought.length} packages in ${needed.size} places (npm puts some twice), ${formatSize(sizeOf(needed))}.`,
     '',
     '## What they bring',
     '',
-    ...broughtTable(brought),
+    'Reasons are given for the direct dependencies above; a package below is here because those in its last column need it,',
+    'by themselves or through others of this table.',
+    '',
+    '| package | version | licence | size | brought by |',
+    '|---|---|---|---|---|',
+    ...brought,
     '',
     '## Optional, for traces',
     '',
@@ -91,12 +97,17 @@ function dependencyTable(
 }
 
 /** Two places with the same name and version are one line: they are the same package. */
-function broughtTable(brought: Locked): readonly string[] {
-  const rows = [...brought].map(([place, { version, license }]) => {
-    const name = nameOf(place)
-    return `| \`${name}\` | ${version} | ${license} | ${formatSize(measureBytes(place))} |`
-  })
-  return ['| package | version | licence | size |', '|---|---|---|---|', ...sortedOnce(rows)]
+function broughtRows(lockfile: Locked, direct: readonly string[]): readonly string[] {
+  const told = new Map<string, ReadonlySet<string>>()
+  for (const [place, bringers] of findBringers(lockfile, direct)) {
+    const { version, license } = lockedAt(lockfile, place)
+    const size = formatSize(measureBytes(place))
+    const row = `| \`${nameOf(place)}\` | ${version} | ${license} | ${size} |`
+    told.set(row, new Set([...(told.get(row) ?? []), ...bringers]))
+  }
+  const named = (bringers: ReadonlySet<string>) =>
+    direct.filter((name) => bringers.has(name)).map((name) => `\`${name}\``)
+  return [...told].map(([row, by]) => `${row} ${named(by).join(', ')} |`).toSorted()
 }
 
 function developmentList(lockfile: Locked): readonly string[] {
@@ -124,10 +135,6 @@ function lockedAt(lockfile: Locked, place: string): LockedPackage {
 
 function sizeOf(packages: Locked): number {
   return [...packages.keys()].reduce((sum, place) => sum + measureBytes(place), 0)
-}
-
-function sortedOnce(rows: readonly string[]): readonly string[] {
-  return [...new Set(rows)].toSorted()
 }
 
 function formatSize(bytes: number): string {

@@ -26,10 +26,14 @@ export function readLockfile(): ReadonlyMap<string, LockedPackage> {
   return new Map(Object.entries(locked))
 }
 
-/** The packages of these names and all that they need, by place. Peers that are optional are not needed. */
+/**
+ * The packages of these names and all that they need, by place. Peers that are optional are not needed.
+ * @param beyond Places where the search ends: neither they nor what they alone need are among the found.
+ */
 export function findNeeded(
   lockfile: ReadonlyMap<string, LockedPackage>,
   names: readonly string[],
+  beyond: ReadonlySet<string> = new Set(),
 ): ReadonlyMap<string, LockedPackage> {
   const found = new Map<string, LockedPackage>()
   const take = (from: string, wanted: readonly string[], optional: boolean) => {
@@ -40,7 +44,7 @@ export function findNeeded(
         if (optional) continue
         throw new Error(`${name}, which ${from || 'meshbind'} needs, is not in the lockfile`)
       }
-      if (found.has(place)) continue
+      if (found.has(place) || beyond.has(place)) continue
       found.set(place, locked)
       const peers = Object.keys(locked.peerDependencies ?? {})
       const needed = peers.filter((peer) => !locked.peerDependenciesMeta?.[peer]?.optional)
@@ -52,6 +56,21 @@ export function findNeeded(
   }
   take('', names, false)
   return found
+}
+
+/** By place: which of these names bring it. What another of them brings is that one's alone. */
+export function findBringers(
+  lockfile: ReadonlyMap<string, LockedPackage>,
+  names: readonly string[],
+): ReadonlyMap<string, readonly string[]> {
+  const bringers = new Map<string, readonly string[]>()
+  const placeOf = (name: string) => `node_modules/${name}`
+  for (const name of names) {
+    const others = new Set(names.filter((other) => other !== name).map(placeOf))
+    for (const place of findNeeded(lockfile, [name], others).keys())
+      if (place !== placeOf(name)) bringers.set(place, [...(bringers.get(place) ?? []), name])
+  }
+  return bringers
 }
 
 /** As Node looks for a package: in the nearest node_modules upwards. */

@@ -4,6 +4,7 @@ import type { Command } from 'commander'
 import { createProgram } from '../src/cli/program.ts'
 import { type Reason, type ReasonEntry, reasons } from '../src/decision/reasons.ts'
 import { policyJsonSchema } from '../src/policy/schema.ts'
+import { attacksPage } from './attacks-page.ts'
 import { chartPage } from './chart-page.ts'
 import { dependenciesPage } from './dependencies-page.ts'
 import { metricsPage } from './metrics-page.ts'
@@ -18,6 +19,7 @@ export function generatedPages(): ReadonlyMap<string, string> {
     ['docs/metrics.md', metricsPage()],
     ['docs/dependencies.md', dependenciesPage()],
     ['docs/troubleshooting.md', troubleshootingPage()],
+    ['docs/attacks.md', attacksPage()],
     ['docs/policy.schema.json', `${JSON.stringify(policyJsonSchema(), null, 2)}\n`],
     ['helm/meshbind/values.schema.json', `${JSON.stringify(valuesJsonSchema(), null, 2)}\n`],
     ['helm/meshbind/README.md', chartPage()],

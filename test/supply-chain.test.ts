@@ -7,7 +7,13 @@ import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import { parse } from 'yaml'
 import * as list from '../docs/dependency-list.ts'
-import { findNeeded, nameOf, readLockfile, readManifest } from '../docs/locked-packages.ts'
+import {
+  findBringers,
+  findNeeded,
+  nameOf,
+  readLockfile,
+  readManifest,
+} from '../docs/locked-packages.ts'
 import { findProductionPackages } from './support/image-packages.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -59,6 +65,25 @@ test('what is counted as needed at run time is what npm counts so (lockfile, `de
   const counted = findNeeded(lockfile, Object.keys(manifest.dependencies))
   const kept = [...lockfile].filter(([, { dev }]) => dev !== true).map(([place]) => place)
   t.deepEqual(named(counted.keys()), named(kept))
+})
+
+test('every package that is brought has one that brings it, and a direct one answers for its own (docs/dependencies.md)', (t) => {
+  const direct = Object.keys(manifest.dependencies)
+  const brought = findBringers(lockfile, direct)
+  const places = direct.map((name) => `node_modules/${name}`)
+  t.deepEqual(named([...places, ...brought.keys()]), named(findNeeded(lockfile, direct).keys()))
+  const small = {
+    'node_modules/a': { version: '1.0.0', dependencies: { b: '1', c: '1' } },
+    'node_modules/b': { version: '1.0.0', dependencies: { c: '2', d: '1' } },
+    'node_modules/b/node_modules/c': { version: '2.0.0' },
+    'node_modules/c': { version: '1.0.0' },
+    'node_modules/d': { version: '1.0.0', dependencies: { c: '1' } },
+  }
+  t.deepEqual(Object.fromEntries(findBringers(new Map(Object.entries(small)), ['a', 'b'])), {
+    'node_modules/b/node_modules/c': ['b'],
+    'node_modules/c': ['a', 'b'],
+    'node_modules/d': ['b'],
+  })
 })
 
 test('what is shipped is under an allowed licence, as its own manifest and the lockfile say', (t) => {
@@ -126,10 +151,39 @@ test('every action is pinned to a commit, one for each version (docs/releasing.m
     ).matchAll(/uses: (\S+)@(\S+)(.*)$/gm)) {
       t.regex(commit, /^[0-9a-f]{40}$/, `${name}: ${action}`)
       t.regex(version, /^ # v\d+\.\d+\.\d+$/, `${name}: ${action}`)
-      t.is(pins.get(action) ?? commit, commit, `${name}: ${action}`)
-      pins.set(action, commit)
+      // A repository may hold several actions: all of them at one commit.
+      const repository = action.split('/', 2).join('/')
+      const pin = `${commit}${version}`
+      t.is(pins.get(repository) ?? pin, pin, `${name}: ${action}`)
+      pins.set(repository, pin)
     }
   t.true(pins.size > 0)
+})
+
+interface Form {
+  readonly name?: string
+  readonly description?: string
+  readonly body: readonly {
+    readonly type: string
+    readonly id?: string
+    readonly attributes: { readonly label?: string; readonly value?: string }
+  }[]
+}
+
+test('an issue form is one that GitHub shows, asks for what an answer needs, and sends vulnerabilities elsewhere (SECURITY.md)', (t) => {
+  // GitHub leaves out a form that is not right, and says so nowhere.
+  const { name, description, body } = parse(read('.github/ISSUE_TEMPLATE/problem.yml')) as Form
+  t.truthy(name && description)
+  const [first, ...fields] = body
+  t.is(first?.type, 'markdown')
+  t.regex(first?.attributes.value ?? '', /SECURITY\.md/)
+  for (const { type, attributes } of fields) {
+    t.true(['input', 'textarea'].includes(type), type)
+    t.truthy(attributes.label)
+  }
+  const asked = fields.map(({ id }) => id)
+  t.deepEqual(asked, ['what', 'version', 'doctor', 'log', 'policy', 'envoy'])
+  t.false(parse(read('.github/ISSUE_TEMPLATE/config.yml')).blank_issues_enabled)
 })
 
 test('updates are looked for where there is something to update, a week late (.github/dependabot.yml)', (t) => {
