@@ -1,6 +1,6 @@
 /** The kit's hostile HTTP/2 peer: writes frames byte by byte, sound or not (RFC 9113 §4, §6), and keeps what comes back. */
 
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 
 export const frameTypes = {
   data: 0,
@@ -82,6 +82,11 @@ export async function openPeer(port: number): Promise<RawPeer> {
     socket.once('connect', resolve)
     socket.once('error', reject)
   })
+  return beginPeer(socket)
+}
+
+/** @param socket Connected; in TLS, with its handshake done. */
+export async function beginPeer(socket: Socket): Promise<RawPeer> {
   socket.setNoDelay(true)
   socket.on('error', () => {})
   const frames: Frame[] = []

@@ -220,7 +220,7 @@ for (const [title, options, problem] of unusable) {
   })
 }
 
-test('J184: a list whose signature was tampered with, alg none and junk are not taken', async (t) => {
+test('J185: a list whose signature was tampered with, alg none and junk are not taken', async (t) => {
   const text = await listToken()
   const [header = '', payload = '', signature = ''] = text.split('.')
   const none = Buffer.from('{"alg":"none","typ":"statuslist+jwt"}').toString('base64url')
