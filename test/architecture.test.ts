@@ -79,6 +79,24 @@ const law: { readonly [room: string]: readonly string[] } = {
   admin: ['decision', 'request', 'check', 'policy', 'observe', 'tls-files'],
   index: ['check', 'decision', 'policy', 'request'],
 }
+const page = readFileSync(new URL('../docs/architecture.md', import.meta.url), 'utf8')
+
+test('docs/architecture.md has the import law as it is held here', (t) => {
+  const told = Object.fromEntries(
+    [...page.matchAll(/^\| `([a-z-]+)(?:\/|\.ts)` \| .* \| ([^|]*) \|$/gm)].map(
+      ([, room = '', cell = '']) => [
+        room,
+        cell
+          .replace(/, and .*/, '')
+          .split(', ')
+          .filter((name) => name !== 'nothing'),
+      ],
+    ),
+  )
+  for (const [room, allowed] of Object.entries(law))
+    t.deepEqual(told[room]?.toSorted(), allowed.toSorted(), room)
+})
+
 const policyMayRead = [
   'confirmation/methods.ts',
   'confirmation/target.ts',

@@ -22,14 +22,14 @@ const ratio = (target?: Comparison['target']): Comparison => ({
   ...(target === undefined ? {} : { target }),
 })
 
-test('a ratio is taken in each repetition, and told as median, least and most (issue 8)', (t) => {
+test('a ratio is taken in each repetition, and told as median, least and most (docs/performance.md)', (t) => {
   t.deepEqual(compare(ratio(), rows), [
     { ...ratio(), values: [0.9, 0.5, 0.6], median: 0.6, min: 0.5, max: 0.9 },
   ])
   t.deepEqual(summarise([4, 1, 3, 2]), { median: 2.5, min: 1, max: 4 })
 })
 
-test('a target is met or missed by so much, whichever side it is on (issue 8)', (t) => {
+test('a target is met or missed by so much, whichever side it is on (docs/performance.md)', (t) => {
   const verdict = (bound: 'at least' | 'at most', value: number) =>
     compare(ratio({ bound, value }), rows)[0]?.verdict
   t.deepEqual(verdict('at least', 0.5), { met: true, by: 0.1 })
@@ -61,7 +61,7 @@ test('THE LIST: each row once, and each comparison between two of them', (t) => 
     t.true(ids.includes(of) && ids.includes(base ?? ''), title)
 })
 
-test('the targets are those of issue 8', (t) => {
+test('the targets are those that were set: a change of the list is a decision', (t) => {
   t.deepEqual(
     checkComparisons.flatMap(({ of, base, figure, target }) =>
       target === undefined ? [] : [[of, base, figure, target.bound, target.value]],

@@ -20,7 +20,7 @@ test('bench/results/latest.svg is drawn from latest.json (npm run bench -- --wri
   t.is(read('bench/results/latest.svg'), drawChart(results))
 })
 
-test('latest.json has checks, the way through Envoy and memory, each with machine, Node, commit and date (issue 8)', (t) => {
+test('latest.json has checks, the way through Envoy and memory, each with machine, Node, commit and date (docs/performance.md)', (t) => {
   t.deepEqual(Object.keys(results), ['checks', 'envoy', 'memory'])
   const commits = new Set(sections.map(([, { made }]) => made.commit))
   t.is(commits.size, 1, 'all of one commit')

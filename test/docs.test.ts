@@ -26,3 +26,18 @@ for (const page of pages) {
     t.pass()
   })
 }
+
+test('docs/spec-map.md: whatever section of the design a comment or a title cites, it says where that is', (t) => {
+  const map = readFileSync(new URL('docs/spec-map.md', root), 'utf8')
+  const cited = ['src', 'test', 'faults', 'bench'].flatMap((directory) =>
+    readdirSync(new URL(`${directory}/`, root), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts'))
+      .flatMap((name) => {
+        const text = readFileSync(new URL(`${directory}/${name}`, root), 'utf8')
+        return text.match(/\b(?:contract|architecture) §\d+/gi) ?? []
+      }),
+  )
+  t.true(cited.length > 100)
+  for (const section of new Set(cited.map((each) => each.toLowerCase())))
+    t.true(map.includes(`| ${section},`), section)
+})

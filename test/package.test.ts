@@ -131,7 +131,7 @@ test.before((t) => {
   packed.push(...machines.map(packOn))
 })
 
-test('two clones with another path, umask, time zone, language, history and age pack the same bytes (issue 8)', (t) => {
+test('two clones with another path, umask, time zone, language, history and age pack the same bytes (docs/supply-chain.md)', (t) => {
   const [first, second] = packed.map((bytes) => createHash('sha512').update(bytes).digest('hex'))
   t.is(first, second)
 })

@@ -19,7 +19,7 @@ const seen = fc.record({
   worker: fc.integer({ min: 0, max: 2 }),
 })
 
-test('the report of three workers is that of one process that had seen it all (issue 8, Cores)', (t) => {
+test('the report of three workers is that of one process that had seen it all (docs/scale.md, Workers)', (t) => {
   fc.assert(
     fc.property(fc.array(seen, { minLength: 1, maxLength: 60 }), (all) => {
       const one = createRollout(live)
