@@ -77,11 +77,13 @@ export interface VictimOptions {
   /** Long enough, by default, for a machine that is busy with other tests. */
   readonly deadline?: string
   readonly workers?: number
+  /** Default: the service's own. */
+  readonly maxInFlight?: number
 }
 
 export async function startVictim(
   t: ExecutionContext,
-  { deadline = '10s', workers = 1 }: VictimOptions = {},
+  { deadline = '10s', workers = 1, maxInFlight }: VictimOptions = {},
 ): Promise<Victim> {
   const directory = mkdtempSync(join(tmpdir(), 'meshbind-victim-'))
   t.teardown(() => rmSync(directory, { recursive: true, force: true }))
@@ -99,6 +101,7 @@ export async function startVictim(
     [
       ...[...args, '--admin', 'off', '--decision-log', 'off', '--deadline', deadline],
       ...['--workers', String(workers)],
+      ...(maxInFlight === undefined ? [] : ['--max-in-flight', String(maxInFlight)]),
     ],
     { env: { ...process.env, NODE_OPTIONS: `--max-old-space-size=${workers * heapMebibytes}` } },
   )
