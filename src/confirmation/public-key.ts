@@ -2,7 +2,7 @@
 
 import { hash } from 'node:crypto'
 import { isJsonObject, type JsonObject, member } from '../strict-json.ts'
-import { holdsSecret } from '../token/algorithms.ts'
+import { coordinateBytes, holdsSecret } from '../token/algorithms.ts'
 import { decodeBase64url } from '../token/base64url.ts'
 
 /** The required members in the order of RFC 7638 §3.3, and nothing else. */
@@ -12,13 +12,6 @@ const requiredMembers = new Map([
   ['EC', ['crv', 'kty', 'x', 'y']],
   ['RSA', ['e', 'kty', 'n']],
   ['OKP', ['crv', 'kty', 'x']],
-])
-/** Bytes of a coordinate: RFC 7518 §6.2.1.2, RFC 8037 §2. */
-const coordinateBytes = new Map([
-  ['P-256', 32],
-  ['P-384', 48],
-  ['P-521', 66],
-  ['Ed25519', 32],
 ])
 
 /** Undefined for what is no public key, a private or a symmetric one included: a secret must never travel. */

@@ -111,6 +111,9 @@ function readFacts(der: Buffer): CertificateFacts | Refusal {
   if (x509.ca || leaf.mayCertify) {
     return invalid('a signing certificate is not a workload (X509-SVID §4)')
   }
+  if (leaf.uriNames.length > 0 && x509.subjectAltName === undefined) {
+    return invalid('names that OpenSSL cannot read (RFC 5280 §4.2.1.6)')
+  }
   const [uri, ...others] = leaf.uriNames
   if (uri === undefined) return invalid('no URI SAN (X509-SVID §2)')
   if (others.length > 0) return invalid('more than one URI SAN (X509-SVID §2)')

@@ -18,6 +18,7 @@ export interface LeafFields {
 
 const tag = {
   boolean: 0x01,
+  integer: 0x02,
   bitString: 0x03,
   octetString: 0x04,
   objectIdentifier: 0x06,
@@ -74,20 +75,32 @@ function readExtensions(
   return found
 }
 
+/** RFC 5280 §4.2.1.6: [0] to [8], of which these are constructed. X.690 §10.2 has none of the others in pieces. */
+const nameTags = [0xa0, 0x81, 0x82, 0xa3, 0xa4, 0xa5, tag.uri, 0x87, 0x88]
+
 /** Latin-1 keeps every byte apart, so that a NUL or a non-ASCII byte meets the SPIFFE grammar as itself. */
 function readNames(extension: Uint8Array | undefined): readonly string[] | undefined {
   if (extension === undefined) return []
-  return childrenOf(readDer(extension))
-    ?.filter((name) => name.tag === tag.uri)
+  const names = childrenOf(readDer(extension))
+  // What others read as one more URI, or as no names at all, is nothing to pass over.
+  if (names?.every((name) => nameTags.includes(name.tag)) !== true) return undefined
+  return names
+    .filter((name) => name.tag === tag.uri)
     .map((name) => Buffer.from(name.content).toString('latin1'))
 }
 
-/** RFC 5280 §4.2.1.9: SEQUENCE { cA BOOLEAN DEFAULT FALSE, … }. */
+/** RFC 5280 §4.2.1.9: SEQUENCE { cA BOOLEAN DEFAULT FALSE, pathLenConstraint INTEGER OPTIONAL }. FALSE is often written out. */
 function mayBeAuthority(extension: Uint8Array | undefined): boolean | undefined {
   if (extension === undefined) return false
   const parts = childrenOf(readDer(extension))
   if (parts === undefined) return undefined
-  return parts.some((part) => part.tag === tag.boolean && part.content[0] !== 0)
+  const [flag, ...others] = parts[0]?.tag === tag.boolean ? parts : [undefined, ...parts]
+  if (flag !== undefined && flag.content.length !== 1) return undefined
+  const isLength = ({ tag: kind, content }: DerElement) =>
+    kind === tag.integer && content.length > 0
+  if (others.length > 1 || !others.every((part) => part !== undefined && isLength(part)))
+    return undefined
+  return flag !== undefined && flag.content[0] !== 0
 }
 
 /** RFC 5280 §4.2.1.3: a primitive BIT STRING, its first octet the number of unused bits. */

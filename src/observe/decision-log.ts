@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto'
 import { hostname } from 'node:os'
 import type { Decision } from '../decision/decision.ts'
+import { remoteParentOf } from './traceparent.ts'
 
 /** The part of a request that may be told. */
 export interface LoggedRequest {
@@ -34,7 +35,6 @@ const maxTextLength = 512
 const replica = hostname()
 /** What JSON leaves as it is though a terminal obeys it (DEL, C1) or a reader ends the line there (U+2028, U+2029). */
 const breaking = /[\u007f-\u009f\u2028\u2029]/g
-const traceId = /^[0-9a-f]{2}-([0-9a-f]{32})-/
 
 /** Whether a decision is written; `count` is how many allows have come before it. */
 export function isLogged(mode: DecisionLogMode, decision: Decision, count: number): boolean {
@@ -70,7 +70,7 @@ export function decisionLine(logged: LoggedDecision): string {
     withheld: denied ? null : (decision.withheld ?? null),
     cache: findings.cache ?? null,
     duration_us: durationMicroseconds,
-    trace_id: traceId.exec(logged.callTraceparent?.() ?? request?.traceparent ?? '')?.[1] ?? null,
+    trace_id: remoteParentOf(logged)?.traceId ?? null,
     replica,
   })
   return line.replace(breaking, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)

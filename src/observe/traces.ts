@@ -13,6 +13,7 @@ import {
 } from '@opentelemetry/api'
 import { reasons } from '../decision/reasons.ts'
 import { type LoggedDecision, loggedPath } from './decision-log.ts'
+import { remoteParentOf } from './traceparent.ts'
 
 export interface Traces {
   /** Makes the span of a check after the check, so that no check waits for it. */
@@ -59,11 +60,12 @@ export function createTraces(provider: TracerProvider, version: string): Traces 
  * after the check, so they still name the client's span, or none.
  */
 function parentOf(record: LoggedDecision): Context {
-  return (
-    readTraceparent(record.callTraceparent?.() ?? '') ??
-    readTraceparent(record.request?.traceparent ?? '') ??
-    ROOT_CONTEXT
-  )
+  const parent = remoteParentOf(record)
+  if (parent === undefined) return ROOT_CONTEXT
+  const { traceId, spanId } = parent
+  // Of the flags, level 1 defines `sampled`, and says nothing of the others that could be handed on (§3.2.2.5).
+  const traceFlags = parent.flags & TraceFlags.SAMPLED
+  return trace.setSpanContext(ROOT_CONTEXT, { traceId, spanId, traceFlags, isRemote: true })
 }
 
 /** Never what was presented (a token, proof, header value or query), nor `server.address`, which would be our own. */
@@ -95,20 +97,6 @@ function failureOf({ decision }: LoggedDecision): string | undefined {
   return decision.verdict === 'deny' && reasons[decision.reason].http >= 500
     ? decision.reason
     : undefined
-}
-
-/** W3C Trace Context level 1 §3.2: lower case, ids that are not zero, not version ff; version 00 ends after the flags. */
-const traceparentForm =
-  /^(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/s
-
-/** The context of a remote parent; undefined where the header is absent or malformed, which begins a new trace (§4.3). */
-function readTraceparent(header: string): Context | undefined {
-  const [, version, traceId, spanId, flags, rest] = traceparentForm.exec(header) ?? []
-  if (traceId === undefined || spanId === undefined || flags === undefined) return undefined
-  if (version === '00' && rest !== undefined) return undefined
-  // Of the flags, level 1 defines `sampled`, and says nothing of the others that could be handed on (§3.2.2.5).
-  const traceFlags = Number.parseInt(flags, 16) & TraceFlags.SAMPLED
-  return trace.setSpanContext(ROOT_CONTEXT, { traceId, spanId, traceFlags, isRemote: true })
 }
 
 /** Seconds and nanoseconds: one number of milliseconds since 1970 would lose part of a microsecond. */

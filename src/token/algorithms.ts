@@ -52,3 +52,11 @@ const secretMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']
 export function holdsSecret(jwk: JsonObject): boolean {
   return member(jwk, 'kty') === 'oct' || secretMembers.some((name) => Object.hasOwn(jwk, name))
 }
+
+/** Bytes of a coordinate by curve: RFC 7518 §6.2.1.2, RFC 8037 §2. */
+export const coordinateBytes: ReadonlyMap<string, number> = new Map([
+  ['P-256', 32],
+  ['P-384', 48],
+  ['P-521', 66],
+  ['Ed25519', 32],
+])

@@ -2,7 +2,7 @@
 
 import type { KeyObject } from 'node:crypto'
 import { isJsonObject, type JsonObject, member, parseStrictJson } from '../strict-json.ts'
-import { type Algorithm, fitsAlgorithm, holdsSecret } from './algorithms.ts'
+import { type Algorithm, coordinateBytes, fitsAlgorithm, holdsSecret } from './algorithms.ts'
 import { decodeBase64url } from './base64url.ts'
 import { hasRocaFingerprint } from './roca.ts'
 import { importPublicKey } from './signature.ts'
@@ -82,7 +82,10 @@ async function importKey(
  * authority of certificates signs no WIT. A plain JWK Set says `sig`, or nothing.
  */
 function meantFor(use: KeyUse, jwks: readonly JsonObject[]): readonly JsonObject[] {
-  const isBundle = jwks.some((jwk) => String(member(jwk, 'use')).endsWith('-svid'))
+  const isBundle = jwks.some((jwk) => {
+    const named = member(jwk, 'use')
+    return typeof named === 'string' && named.endsWith('-svid')
+  })
   if (use === 'sig' || !isBundle) return jwks.filter((jwk) => isSignatureKey(jwk))
   return jwks.filter(
     (jwk) =>
@@ -99,7 +102,17 @@ export function isSignatureKey(jwk: JsonObject, wanted: KeyUse = 'sig'): boolean
     return false
   }
   if (holdsSecret(jwk)) return false
-  return member(jwk, 'kty') !== 'RSA' || isSoundRsa(jwk)
+  return member(jwk, 'kty') === 'RSA' ? isSoundRsa(jwk) : isWholePoint(jwk)
+}
+
+/** RFC 7518 §6.2.1, RFC 8037 §2: each coordinate as long as the curve has it. The runtime's import takes others as well. */
+function isWholePoint(jwk: JsonObject): boolean {
+  const curve = member(jwk, 'crv')
+  const octets = typeof curve === 'string' ? coordinateBytes.get(curve) : undefined
+  const names = member(jwk, 'kty') === 'EC' ? ['x', 'y'] : ['x']
+  return (
+    octets !== undefined && names.every((name) => bytesOf(member(jwk, name))?.length === octets)
+  )
 }
 
 /** At least 2048 bits and odd (RFC 7518 §3.3), an odd exponent between 2^16 and 2^256 (FIPS 186-5 §A.1.1), no ROCA modulus. */
@@ -112,8 +125,12 @@ function isSoundRsa(jwk: JsonObject): boolean {
   return !hasRocaFingerprint(modulus)
 }
 
+function bytesOf(value: unknown): Buffer | undefined {
+  return typeof value === 'string' ? decodeBase64url(value) : undefined
+}
+
 function unsigned(value: unknown): bigint | undefined {
-  const bytes = typeof value === 'string' ? decodeBase64url(value) : undefined
+  const bytes = bytesOf(value)
   return bytes === undefined || bytes.length === 0
     ? undefined
     : BigInt(`0x${bytes.toString('hex')}`)
