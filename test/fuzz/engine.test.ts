@@ -34,6 +34,31 @@ test('control: two readings that differ are a finding', async (t) => {
   t.regex(finding?.error ?? '', /first byte: true, not false|short/)
 })
 
+test('control: what only a change that knows the grammar makes is found, and where it makes none the input is mutated', async (t) => {
+  const grammar = (reshape: NonNullable<Target['reshape']>) => ({
+    ...target((input) => {
+      if (input.toString('latin1').startsWith('reshaped')) throw new RangeError('a bug')
+      return 'taken'
+    }),
+    reshape,
+  })
+  const order = { seed: 1, budgetMs: 20_000, onInput: () => {} }
+  const found = await fuzz(
+    grammar((_input, _random, other) => Buffer.from(`reshaped ${other()}`)),
+    order,
+  )
+  t.regex(found.finding?.error ?? '', /a bug/)
+  let asked = 0
+  const inputs = new Set<string>()
+  const none = grammar(() => {
+    asked++
+    return undefined
+  })
+  const onInput = (input: Buffer) => void inputs.add(input.toString('latin1'))
+  t.is((await fuzz(none, { ...order, budgetMs: 50, onInput })).finding, undefined)
+  t.true(asked > 0 && [...inputs].some((input) => input.includes('needle')))
+})
+
 test('the same seed gives the same inputs, another gives others', async (t) => {
   const seen = async (seed: number) => {
     const inputs: string[] = []

@@ -113,7 +113,12 @@ function next(target: Target, random: Random, population: readonly Buffer[]): Bu
   const known = () =>
     population.length > 0 && random.chance(2) ? random.pick(population) : target.generate(random)
   const input = known()
-  return random.chance(8) ? input : mutate(input, random, known, target.dictionary)
+  if (random.chance(8)) return input
+  const reshaped =
+    target.reshape !== undefined && random.chance(2)
+      ? target.reshape(input, random, known)
+      : undefined
+  return reshaped ?? mutate(input, random, known, target.dictionary)
 }
 
 /** The same kind of failure from less: pieces are left out, from halves down to single bytes. */

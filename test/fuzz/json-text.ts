@@ -98,3 +98,55 @@ export function objectText(random: Random, members: { readonly [name: string]: u
 function textOf(parts: readonly (readonly [name: string, value: string])[]): string {
   return `{${parts.map(([name, value]) => `${name}:${value}`).join(',')}}`
 }
+
+/** Changes of the value, not of its text: members and items that are gone, moved, twice there, or another input's. */
+export function reshapeJson(
+  input: Buffer,
+  random: Random,
+  other: () => Buffer,
+): Buffer | undefined {
+  const value = parse(input)
+  if (typeof value !== 'object' || value === null) return undefined
+  for (let changes = 1 + random.int(3); changes > 0; changes--) {
+    const place = random.pick(containersOf(value))
+    const names = Object.keys(place)
+    const theirs = containersOf(parse(other()))
+    const piece = theirs.length > 0 ? Object.entries(random.pick(theirs)) : []
+    const [name = '0', put = null] = piece.length > 0 ? random.pick(piece) : []
+    if (Array.isArray(place)) {
+      const at = random.int(place.length + 1)
+      place.splice(at, random.int(2), ...(random.chance(2) ? [put] : place.slice(at, at + 1)))
+    } else if (random.chance(3) && names.length > 0) delete place[random.pick(names)]
+    else set(place, random.chance(2) && names.length > 0 ? random.pick(names) : name, put)
+  }
+  return Buffer.from(JSON.stringify(value))
+}
+
+type Container = { [name: string]: unknown } | unknown[]
+
+/** As long as it does not nest so deep that to write it again would overflow the stack. */
+function parse(bytes: Buffer): unknown {
+  const text = bytes.toString('utf8')
+  if (text.split(/[[{]/).length > 1000) return undefined
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function containersOf(value: unknown, depth = 0): Container[] {
+  if (typeof value !== 'object' || value === null || depth > 16) return []
+  const within = Object.values(value).flatMap((item) => containersOf(item, depth + 1))
+  return [value as Container, ...within]
+}
+
+/** Not by assignment: a member may be called __proto__. */
+function set(object: object, name: string, value: unknown): void {
+  Object.defineProperty(object, name, {
+    value,
+    enumerable: true,
+    writable: true,
+    configurable: true,
+  })
+}

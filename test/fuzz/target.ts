@@ -12,6 +12,8 @@ export interface Target {
   readonly dictionary: readonly string[]
   /** An input that is well-formed, or nearly. */
   generate(random: Random): Buffer
+  /** A change that knows the grammar, with pieces of another input; undefined where this input is not of it. */
+  reshape?(input: Buffer, random: Random, other: () => Buffer): Buffer | undefined
   /**
    * Reads the input with the code under test, holds what came of it against the slow reading, and gives it a short name:
    * `taken`, or why not. Throws where they differ; so does a fault of the code under test.

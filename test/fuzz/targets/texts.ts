@@ -207,7 +207,8 @@ export const workloadId: Target = {
   },
 }
 
-function isWorkload(
+/** The parts of an identifier of that scheme. */
+export function isWorkload(
   text: string,
   scheme: string,
 ): { readonly scheme: string; readonly domain: string; readonly path: boolean } | undefined {
