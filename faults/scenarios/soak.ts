@@ -15,6 +15,9 @@ const minutes = Number(process.env['SOAK_MINUTES'] ?? 60)
 
 const soak: Scenario = {
   ...{ name: 'soak', covers: ['F20'], short: false, recoverySeconds: 1, soundDuring: 0.999 },
+  // Of the run that is published; a longer one takes this line away.
+  known:
+    'Builds, tests and the fuzzer ran on the same two cores meanwhile. The level was between 241 and 249 MiB from the first minute to the last; the claim compared two single looks then, and compares medians now.',
   // What the chart's come to with its memory limit.
   rig: { nodeOptions: '--max-old-space-size=384 --max-semi-space-size=16' },
   title: `${minutes} minutes of the whole mix, a reload of the policy every 30 s`,
@@ -27,7 +30,7 @@ const soak: Scenario = {
   async fault({ rig, load, many, progress }) {
     const [service] = rig.services
     const seconds = many(20, minutes * 60)
-    const samples: { readonly hours: number; readonly bytes: number }[] = []
+    const samples: number[] = []
     const files = service?.openFiles() ?? 0
     const startedAt = performance.now()
     const elapsed = () => (performance.now() - startedAt) / 1000
@@ -35,17 +38,18 @@ const soak: Scenario = {
       await sleep(Math.min(reloadSeconds, seconds / 4) * 1000)
       await rig.writePolicy(`${rig.policy()}# reload ${n}\n`)
       await service?.order({ collect: true })
-      samples.push({ hours: elapsed() / 3600, bytes: service?.rssBytes() ?? 0 })
+      samples.push(service?.rssBytes() ?? 0)
       const { sent, falseAllows } = load.tallies.during
-      const size = Math.round((samples.at(-1)?.bytes ?? 0) / mebibyte)
+      const size = Math.round((samples.at(-1) ?? 0) / mebibyte)
       progress(
         `${Math.round(elapsed())} of ${seconds} s: ${sent} requests, ${falseAllows} false allows, ${size} MiB`,
       )
     }
-    // The first third is a warm-up, too.
-    const settled = samples.slice(Math.floor(samples.length / 3))
-    const grown = (settled.at(-1)?.bytes ?? 0) - (settled[0]?.bytes ?? 0)
-    const hours = (settled.at(-1)?.hours ?? 0) - (settled[0]?.hours ?? 0)
+    // The first third is a warm-up, too. One look beside another would tell of when garbage was collected.
+    const each = Math.ceil(samples.length / 3)
+    const [middle, end] = [samples.slice(each, 2 * each), samples.slice(-each)].map(medianOf)
+    const grown = (end ?? 0) - (middle ?? 0)
+    const hours = elapsed() / 3600 / 3
     const allowed = Math.max(noiseBytes, hours * mebibyte)
     const open = service?.openFiles() ?? 0
     const { before, during } = load.tallies
@@ -54,7 +58,7 @@ const soak: Scenario = {
     const [first, last] = [during.latencies.slice(0, third), during.latencies.slice(-third)]
     return [
       claim(
-        'memory does not grow after the first third (1 MiB an hour, and 4 MiB of noise)',
+        'memory does not grow from the second third to the last, by their medians (1 MiB an hour, and 4 MiB of noise)',
         grown <= allowed,
         `${(grown / mebibyte).toFixed(1)} MiB in ${(hours * 60).toFixed(0)} minutes`,
       ),
@@ -66,6 +70,10 @@ const soak: Scenario = {
       ),
     ]
   },
+}
+
+function medianOf(bytes: readonly number[]): number | undefined {
+  return bytes.toSorted((a, b) => a - b)[Math.floor(bytes.length / 2)]
 }
 
 export const soakScenarios = [soak]
