@@ -27,6 +27,17 @@ import {
 const leadShare = 0.25
 const cleanups: (() => unknown)[] = []
 
+async function measureRow(
+  { ask, count, inFlight, connections }: CheckRow,
+  { drive }: RunningSubject,
+  material: Material,
+): Promise<Sample> {
+  const asked = Math.ceil(count * scale)
+  const lead = Math.ceil(asked * leadShare)
+  await drive(await ask(material, lead), lead, inFlight, connections)
+  return drive(await ask(material, asked), asked, inFlight, connections)
+}
+
 async function measureRows(
   rows: readonly CheckRow[],
   subjects: Subjects,
@@ -37,13 +48,12 @@ async function measureRows(
   for (let round = 0; round <= repetitions; round++) {
     say(round === 0 ? 'warming up' : `repetition ${round} of ${repetitions}`)
     for (const [i, row] of rows.entries()) {
-      const { subject, ask, count, inFlight, connections } = row
-      const asked = Math.ceil(count * scale)
-      const { drive } = subjects[subject] as RunningSubject
-      const lead = Math.ceil(asked * leadShare)
-      await drive(await ask(material, lead), lead, inFlight, connections)
-      const questions = await ask(material, asked)
-      const sample = await drive(questions, asked, inFlight, connections)
+      const subject = subjects[row.subject] as RunningSubject
+      const sample = await measureRow(row, subject, material).catch((error: Error) => {
+        // A machine that stood still for a moment: once is no rule.
+        say(`${row.title}, once more: ${error.message}`)
+        return measureRow(row, subject, material)
+      })
       if (round > 0) samples[i]?.push(roundSample(sample))
     }
   }

@@ -22,7 +22,7 @@ export async function measure(
   concurrency: number,
   connections = 1,
 ): Promise<Sample> {
-  let refused = 0
+  const refused: string[] = []
   let answers = 0
   const cpuBefore = await cpuSeconds(subject.pid)
   const result = await runLoad({
@@ -34,12 +34,13 @@ export async function measure(
     connections,
     onMessage: (payload) => {
       if (answers++ % verifyEvery !== 0) return
-      if (decodeCheckResponse(payload.subarray(5)).status?.code !== 0) refused++
+      const { status, denied_response } = decodeCheckResponse(payload.subarray(5))
+      if (status?.code !== 0) refused.push(denied_response?.body ?? 'no reason')
     },
   })
-  if (refused > 0)
+  if (refused.length > 0)
     throw new Error(
-      `${subject.name} refused ${refused} of the ${Math.ceil(count / verifyEvery)} checks looked at`,
+      `${subject.name} refused ${refused.length} of the ${Math.ceil(count / verifyEvery)} checks looked at: ${refused[0]}`,
     )
   const cpu = (await cpuSeconds(subject.pid)) - cpuBefore
   return {
